@@ -1,0 +1,14 @@
+namespace Flint.Data.Blobs;
+
+/// <summary>Code packages by tenant and content (lower-case hex SHA-256). Immutable once put. Thread-safe, durable when a put returns.</summary>
+public interface IBlobStore
+{
+    /// <summary>Stores the bytes; storing what is there already is a cheap success.</summary>
+    Task PutAsync(string tenantId, string sha256, ReadOnlyMemory<byte> content, CancellationToken cancellationToken);
+
+    /// <summary>Opens the bytes, or null when there are none.</summary>
+    Task<Stream?> OpenAsync(string tenantId, string sha256, CancellationToken cancellationToken);
+
+    /// <summary>Removes the bytes; removing what is not there succeeds.</summary>
+    Task DeleteAsync(string tenantId, string sha256, CancellationToken cancellationToken);
+}

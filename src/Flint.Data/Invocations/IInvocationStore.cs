@@ -1,0 +1,22 @@
+namespace Flint.Data.Invocations;
+
+/// <summary>
+/// Invocations in the database, by plain ADO on both providers. Wide on purpose and internal to Flint: the two implementations
+/// pass one conformance suite. Thread-safe; every write is durable when its task completes.
+/// </summary>
+public interface IInvocationStore
+{
+    /// <summary>Inserts finished invocations in one transaction. An id that is there already is left alone (a retried batch is harmless).</summary>
+    Task AppendAsync(IReadOnlyList<InvocationRow> rows, CancellationToken cancellationToken);
+
+    /// <summary>One invocation with payload, result and log, or null.</summary>
+    Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken);
+
+    Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Deletes at most <paramref name="pageSize"/> finished invocations that retention no longer keeps, oldest first, per tenant.
+    /// Returns how many; a caller repeats until a page is short.
+    /// </summary>
+    Task<int> PruneAsync(Retention retention, DateTimeOffset now, int pageSize, CancellationToken cancellationToken);
+}

@@ -1,0 +1,68 @@
+namespace Flint.Data.Invocations;
+
+/// <summary>One execution as it is stored: the record that serves history and, later, the queue.</summary>
+public sealed record InvocationRow
+{
+    public required string TenantId { get; init; }
+    /// <summary>UUID version 7, lower-case with dashes: ids sort by creation time.</summary>
+    public required string Id { get; init; }
+    public required string FunctionId { get; init; }
+    public required string FunctionName { get; init; }
+    /// <summary><c>$LATEST</c> or a decimal number: what ran.</summary>
+    public required string Version { get; init; }
+    /// <summary>What the caller asked for (an alias, a number), or null.</summary>
+    public string? Qualifier { get; init; }
+    /// <summary><c>sync</c>; <c>async</c> and <c>job</c> come with the queue.</summary>
+    public required string Mode { get; init; }
+    /// <summary><c>PENDING RUNNING COMPLETED FAILED CANCELLED</c>.</summary>
+    public required string Status { get; init; }
+    public string? ErrorType { get; init; }
+    /// <summary>JSON <c>{"type","name","message","stackTrace"}</c>, or null.</summary>
+    public string? ErrorJson { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+    public DateTimeOffset? StartedAt { get; init; }
+    public DateTimeOffset? CompletedAt { get; init; }
+    public double? DurationMs { get; init; }
+    public double? InitDurationMs { get; init; }
+    public long? BilledMs { get; init; }
+    public int MemoryMb { get; init; }
+    public long? PeakMemoryBytes { get; init; }
+    public bool? ColdStart { get; init; }
+    public string? Engine { get; init; }
+    public string? SandboxId { get; init; }
+    /// <summary>Comma-separated limits that the host could not enforce, or null.</summary>
+    public string? Unenforced { get; init; }
+
+    // The cold part, in a table of its own.
+    /// <summary>The event, or null when it was not kept.</summary>
+    public ReadOnlyMemory<byte>? Payload { get; init; }
+    /// <summary>The result's JSON, or null.</summary>
+    public ReadOnlyMemory<byte>? Result { get; init; }
+    /// <summary>The captured log as JSON lines (<c>{"t":unix ms,"s":"stdout|stderr|platform","m":text}</c>), or null when empty.</summary>
+    public ReadOnlyMemory<byte>? Log { get; init; }
+    public long LogDroppedLines { get; init; }
+    public long LogDroppedBytes { get; init; }
+}
+
+/// <summary>A page request over history, newest first.</summary>
+public sealed record InvocationQuery
+{
+    public required string TenantId { get; init; }
+    public string? FunctionName { get; init; }
+    public string? Status { get; init; }
+    /// <summary>Only invocations created at or after this.</summary>
+    public DateTimeOffset? From { get; init; }
+    /// <summary>Only invocations created before this.</summary>
+    public DateTimeOffset? To { get; init; }
+    public bool? ColdStart { get; init; }
+    /// <summary>1 to 1000.</summary>
+    public int Limit { get; init; } = 50;
+    /// <summary>The last id of the page before, exclusive; null for the first page.</summary>
+    public string? BeforeId { get; init; }
+}
+
+/// <summary>A page; rows carry no payload, result or log. <see cref="HasMore"/>: another page follows.</summary>
+public sealed record InvocationPage(IReadOnlyList<InvocationRow> Rows, bool HasMore);
+
+/// <summary>What history keeps; null means without that limit.</summary>
+public sealed record Retention(TimeSpan? MaxAge, long? MaxCount);

@@ -1,0 +1,47 @@
+using System.Collections.Immutable;
+
+namespace Flint.Runtime.Invocation;
+
+/// <summary>
+/// The frozen view of one function version that an invocation uses. Made by the server's catalog, never mutated: a change of the
+/// function makes a new spec with a new <see cref="Revision"/>, and the pool retires sandboxes of the old one.
+/// </summary>
+public sealed record FunctionSpec
+{
+    public required string TenantId { get; init; }
+    public required string FunctionId { get; init; }
+    public required string Name { get; init; }
+    /// <summary><c>$LATEST</c> or a decimal number.</summary>
+    public required string Version { get; init; }
+    /// <summary>Changes with every change of code or settings; the generation of the pool.</summary>
+    public required string Revision { get; init; }
+    /// <summary>A concrete runtime such as <c>python3.11</c> or <c>nodejs20</c>, never an alias.</summary>
+    public required string Runtime { get; init; }
+    public required string Handler { get; init; }
+    /// <summary>Absolute path of the unpacked code on this host, named by content; mounted read-only at /var/task.</summary>
+    public required string CodeDirectory { get; init; }
+    public int MemoryMb { get; init; } = 128;
+    public int TimeoutMs { get; init; } = 3000;
+    /// <summary>Size of /tmp, accounted beyond <see cref="MemoryMb"/>.</summary>
+    public int TmpMb { get; init; } = 512;
+    public ImmutableSortedDictionary<string, string> Environment { get; init; } =
+        ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
+    public Freshness Freshness { get; init; } = Freshness.Warm;
+    /// <summary>The engine's name, such as <c>native</c>.</summary>
+    public string Engine { get; init; } = "native";
+    /// <summary>When the caller of a synchronous invocation goes away: true kills the run, false (Lambda's way) lets it finish.</summary>
+    public bool CancelOnDisconnect { get; init; }
+
+    public SpecKey Key => new(TenantId, FunctionId, Version, Revision);
+}
+
+/// <summary>What a warm sandbox may be reused for: exactly one tenant, function, version and revision.</summary>
+public readonly record struct SpecKey(string TenantId, string FunctionId, string Version, string Revision);
+
+public enum Freshness
+{
+    /// <summary>The sandbox is kept for the next invocation of the same function version (Lambda's way).</summary>
+    Warm,
+    /// <summary>A new sandbox for every invocation.</summary>
+    Fresh,
+}

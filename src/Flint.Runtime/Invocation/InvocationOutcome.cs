@@ -1,0 +1,33 @@
+using Flint.Runtime.Guest;
+
+namespace Flint.Runtime.Invocation;
+
+/// <summary>
+/// How an invocation ended: the closed result of the dispatcher. A function that fails is an outcome; a platform that fails is an
+/// outcome too once the dispatcher has classified it, so that every execution leaves exactly one record.
+/// </summary>
+public sealed record InvocationOutcome
+{
+    public required InvocationStatus Status { get; init; }
+    /// <summary>Valid UTF-8 JSON when <see cref="Status"/> is <see cref="InvocationStatus.Completed"/>; empty otherwise.</summary>
+    public ReadOnlyMemory<byte> Result { get; init; }
+    /// <summary>Null exactly when <see cref="Status"/> is <see cref="InvocationStatus.Completed"/>.</summary>
+    public InvocationError? Error { get; init; }
+    public bool ColdStart { get; init; }
+    public DateTimeOffset StartedAt { get; init; }
+    public DateTimeOffset CompletedAt { get; init; }
+    /// <summary>From handing the event to the guest to its answer; zero when it never ran.</summary>
+    public TimeSpan Duration { get; init; }
+    /// <summary>From asking for a sandbox to the handler being loaded; null when warm.</summary>
+    public TimeSpan? InitDuration { get; init; }
+    /// <summary>Peak memory of the sandbox during this invocation in bytes; null when the host cannot tell.</summary>
+    public long? PeakMemoryBytes { get; init; }
+    public string? SandboxId { get; init; }
+    public CapturedLog Log { get; init; } = CapturedLog.Empty;
+
+    /// <summary>Milliseconds billed: duration rounded up to the next one, as Lambda does.</summary>
+    public long BilledMs => (long)Math.Ceiling(Duration.TotalMilliseconds);
+}
+
+/// <summary>The statuses of an invocation; upper-case on the wire.</summary>
+public enum InvocationStatus { Pending, Running, Completed, Failed, Cancelled }

@@ -1,0 +1,12 @@
+namespace Flint.Runtime.Sandboxing;
+
+/// <summary>What an engine can do on this host.</summary>
+/// <param name="Runtimes">Concrete runtime names, such as <c>python3.11</c>.</param>
+/// <param name="Freeze">Idle sandboxes can be frozen.</param>
+/// <param name="PeakMemory">Peak memory per invocation is known.</param>
+/// <param name="Unenforced">
+/// Limits that this host cannot enforce and that the operator allowed to be missing
+/// (<c>Flint:Sandbox:AllowUnenforced</c>): <c>memory</c>, <c>pids</c>, <c>cpu</c>. Records show them.
+/// </param>
+public sealed record EngineCapabilities(
+    IReadOnlyList<string> Runtimes, bool Freeze, bool PeakMemory, IReadOnlyList<string> Unenforced);

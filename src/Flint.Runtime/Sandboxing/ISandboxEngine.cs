@@ -1,0 +1,20 @@
+namespace Flint.Runtime.Sandboxing;
+
+/// <summary>Makes sandboxes. Knows no functions and no jobs: it gets a <see cref="SandboxSpec"/> and moves bytes. Thread-safe.</summary>
+public interface ISandboxEngine : IAsyncDisposable
+{
+    /// <summary>The name that a function's <c>engine</c> setting uses.</summary>
+    string Name { get; }
+
+    /// <summary>What this host lets the engine do; fixed once <see cref="StartAsync"/> has completed.</summary>
+    EngineCapabilities Capabilities { get; }
+
+    /// <summary>Probes the host and makes ready. Throws <see cref="EngineException"/> with advice when the engine cannot work at all.</summary>
+    Task StartAsync(CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Makes a sandbox with a booting guest in it. The caller owns it and must destroy it.
+    /// Throws <see cref="EngineException"/> when it cannot be made; nothing is left behind then.
+    /// </summary>
+    Task<ISandbox> CreateAsync(SandboxSpec spec, CancellationToken cancellationToken);
+}
