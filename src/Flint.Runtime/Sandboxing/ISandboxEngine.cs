@@ -12,6 +12,9 @@ public interface ISandboxEngine : IAsyncDisposable
     /// <summary>Probes the host and makes ready. Throws <see cref="EngineException"/> with advice when the engine cannot work at all.</summary>
     Task StartAsync(CancellationToken cancellationToken);
 
+    /// <summary>Looks at the host without starting anything that lasts; works before and after <see cref="StartAsync"/>, and never throws for what it finds.</summary>
+    Task<EngineReport> ProbeAsync(CancellationToken cancellationToken);
+
     /// <summary>
     /// Makes a sandbox with a booting guest in it. The caller owns it and must destroy it.
     /// Throws <see cref="EngineException"/> when it cannot be made; nothing is left behind then.
