@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Checks what Flint needs on this machine and installs the Debian packages among it where that needs no question (root, or sudo
+# without a password). What is left is named, with its source. Usage: eng/setup.sh run|test
+set -euo pipefail
+# shellcheck source=eng/lib.sh
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+
+purpose="${1:-run}"
+packages=()
+missing=()
+
+wants() { # wants <Debian package> <test command...>
+  local package="$1"
+  shift
+  "$@" >/dev/null 2>&1 || packages+=("$package")
+}
+
+has_header() { printf '#include <%s>\n' "$1" | gcc -E -x c - >/dev/null 2>&1; }
+has_python() { [[ -n $(find_pythons) ]]; }
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_sanitizers() { printf 'int main(void){return 0;}' | gcc -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; }
+
+check_packages() {
+  packages=()
+  wants gcc have gcc
+  wants make have make
+  wants libc6-dev test -e /usr/include/stdlib.h
+  wants libseccomp-dev test -e /usr/include/seccomp.h
+  wants python3 has_python
+  wants nodejs find_node
+  if ((EUID != 0)); then
+    wants uidmap have newuidmap
+  fi
+  if [[ $purpose == test ]]; then
+    wants curl have curl
+    wants zip have zip
+    wants jq have jq
+    wants npm have npm
+    wants shellcheck have shellcheck
+    wants postgresql-15 has_postgres
+    wants uidmap have newuidmap
+  fi
+}
+
+# ---- Debian packages
+check_packages
+if ((${#packages[@]} > 0)); then
+  # One by one if all at once fails: a package that is not to be had must not keep the others away.
+  apt_install "${packages[@]}" || for package in "${packages[@]}"; do apt_install "$package" || true; done
+  check_packages
+fi
+optional=' uidmap nodejs npm jq zip shellcheck postgresql-15 '
+for package in "${packages[@]}"; do
+  if [[ $optional == *" $package "* ]]; then
+    case "$package" in
+      nodejs) say "Node.js is missing: JavaScript functions are not available. Node 20 or newer comes from NodeSource or nodejs.org; it must be /usr/bin/node or /usr/local/bin/node." ;;
+      uidmap) say "uidmap is missing: sandboxes of an ordinary user share one uid. To change that: sudo apt-get install uidmap" ;;
+      *) say "$package is missing: tests that need it are skipped (with CI set they fail). To change that: sudo apt-get install $package" ;;
+    esac
+  else
+    missing+=("$package: sudo apt-get install $package")
+  fi
+done
+
+# ---- what Debian does not have, or has older
+if node="$(find_node)"; then
+  version="$("$node" --version)"
+  major="${version#v}"
+  major="${major%%.*}"
+  if ((major < 20)); then
+    say "Node $version found: JavaScript functions need Node 20 or newer, from NodeSource or nodejs.org (Debian 12's own package is version 18); it must be /usr/bin/node or /usr/local/bin/node."
+  fi
+fi
+if ! find_dotnet >/dev/null; then
+  # Where Microsoft's package feed is set up the SDK is a package like any other.
+  if ! { apt_install dotnet-sdk-10.0 2>/dev/null && find_dotnet >/dev/null; }; then
+    missing+=(".NET SDK 10.0 (not in Debian): the package dotnet-sdk-10.0 of Microsoft's feed for Debian, or Microsoft's dotnet-install script with --channel 10.0; see https://learn.microsoft.com/dotnet/core/install/linux-debian")
+  fi
+fi
+
+if ((${#missing[@]} > 0)); then
+  say "this machine lacks what Flint needs, and it may not be installed from here. Please install:"
+  printf '  - %s\n' "${missing[@]}" >&2
+  exit 1
+fi
