@@ -1,0 +1,191 @@
+using Flint.Runtime.Sandboxing;
+using Microsoft.Extensions.Logging;
+
+namespace Flint.Engines.Native;
+
+/// <summary>What the native engine needs to know beside its own options.</summary>
+/// <param name="Options">Validated options.</param>
+/// <param name="CodeDirectory">The folder whose children are the unpacked code that sandboxes mount.</param>
+/// <param name="AllowUnenforced">Limits that may go unenforced: <c>memory</c>, <c>pids</c>, <c>cpu</c>.</param>
+public sealed record NativeEngineSettings(NativeEngineOptions Options, string CodeDirectory, IReadOnlyList<string> AllowUnenforced);
+
+/// <summary>
+/// The default engine on Linux: sandboxes out of namespaces, cgroups and seccomp, made by the launcher. Keeps one launcher alive; when it
+/// dies, its sandboxes are lost and another is started.
+/// </summary>
+internal sealed partial class NativeEngine : ISandboxEngine
+{
+    private static readonly TimeSpan FirstRestartDelay = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestRestartDelay = TimeSpan.FromSeconds(30);
+    private readonly NativeEngineSettings _settings;
+    private readonly ILoggerFactory _loggers;
+    private readonly ILogger<NativeEngine> _logger;
+    private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _stopping = new();
+
+    // Set by StartAsync, then only read, but for the current launcher, which the supervisor swaps.
+    private GuestRuntimes _runtimes = GuestRuntimes.None;
+    private RawOutputPump? _pump;
+    private volatile Launcher? _current;
+    private Task _supervisor = Task.CompletedTask;
+
+    public NativeEngine(NativeEngineSettings settings, ILoggerFactory loggers, TimeProvider time)
+    {
+        _settings = settings;
+        _loggers = loggers;
+        _logger = loggers.CreateLogger<NativeEngine>();
+        _time = time;
+    }
+
+    public string Name => "native";
+
+    public EngineCapabilities Capabilities { get; private set; } = new([], false, false, []);
+
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        var files = NativeFiles.Find(_settings.Options);
+        _runtimes = await GuestRuntimes.DiscoverAsync(files.GuestPath, _settings.Options, cancellationToken);
+        var session = await LauncherSession.StartAsync(CommandFor(files), _logger, cancellationToken);
+        var refusal = NativeHost.Refusal(session.Hello, _settings.AllowUnenforced) ?? NativeHost.RefusalOf(_runtimes);
+        if (refusal is not null)
+        {
+            await session.DisposeAsync();
+            throw new EngineException(refusal);
+        }
+
+        _pump = new RawOutputPump(_loggers.CreateLogger<RawOutputPump>());
+        Capabilities = new EngineCapabilities(
+            _runtimes.Names,
+            session.Hello.Freezer != "none",
+            session.Hello.Descriptors.Contains("memoryPeak"),
+            NativeHost.Unenforced(session.Hello));
+        _current = new Launcher(session, _settings.Options.ReadySandboxes);
+        _supervisor = SuperviseAsync(CommandFor(files), session);
+        LogStarted(_logger, session.Hello.Mode, session.Hello.Cgroup, string.Join(", ", _runtimes.Names));
+    }
+
+    public async Task<EngineReport> ProbeAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var files = NativeFiles.Find(_settings.Options);
+            var runtimes = await GuestRuntimes.DiscoverAsync(files.GuestPath, _settings.Options, cancellationToken);
+            var hello = _current?.Session.Hello
+                ?? LauncherHello.Parse(await LauncherProcess.ProbeAsync(CommandFor(files), cancellationToken));
+            return NativeHost.Report(Name, hello, runtimes, _settings.AllowUnenforced);
+        }
+        catch (Exception exception) when (exception is EngineException or InvalidDataException or IOException)
+        {
+            return new EngineReport(Name, false, exception.Message, [], []);
+        }
+    }
+
+    public async Task<ISandbox> CreateAsync(SandboxSpec spec, CancellationToken cancellationToken)
+    {
+        var runtime = _runtimes.Find(spec.Runtime) ?? throw new EngineException(
+            $"Runtime {spec.Runtime} is not on this host; there are: {string.Join(", ", _runtimes.Names)}.");
+        var launcher = _current ?? throw new EngineException("The launcher is being restarted; try again.");
+        var cell = await launcher.Stock.TakeAsync(spec.TenantId, cancellationToken);
+        var sandbox = new NativeSandbox(launcher.Session, cell, _pump!, _time);
+        try
+        {
+            launcher.Session.StartGuest(cell, new GuestStart
+            {
+                MemoryMb = (uint)spec.MemoryMb,
+                TmpMb = (uint)spec.TmpMb,
+                PidsMax = (uint)spec.MaxProcesses,
+                CpuWeight = CpuWeight(spec.MemoryMb),
+                CpuQuotaMilli = (uint)(spec.CpuQuotaMilli ?? 0),
+                MaxFiles = (uint)spec.MaxOpenFiles,
+                CodeName = CodeName(spec.CodeDirectory),
+                Arguments = runtime.Arguments(spec.MemoryMb),
+                Environment = runtime.Environment(spec.Environment),
+            });
+            return sandbox;
+        }
+        catch
+        {
+            await sandbox.DestroyAsync();
+            throw;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stopping.CancelAsync();
+        await _supervisor;
+        if (Interlocked.Exchange(ref _current, null) is { } launcher)
+        {
+            await launcher.Session.DisposeAsync();
+        }
+
+        _pump?.Dispose();
+        _stopping.Dispose();
+    }
+
+    /// <summary>Lambda gives a full core at 1769 MB and a share in proportion below and above; 100 is cgroup v2's weight of one ordinary process.</summary>
+    internal static uint CpuWeight(int memoryMb) => (uint)Math.Clamp(memoryMb * 100L / 1769, 1, 10_000);
+
+    private string CodeName(string codeDirectory) =>
+        string.Equals(Path.GetDirectoryName(codeDirectory), _settings.CodeDirectory, StringComparison.Ordinal)
+            ? Path.GetFileName(codeDirectory)
+            : throw new EngineException($"Code at {codeDirectory} is not a child of {_settings.CodeDirectory}.");
+
+    private LauncherCommand CommandFor(NativeFiles files)
+    {
+        var options = _settings.Options;
+        List<string> arguments =
+        [
+            "--instance", Guid.NewGuid().ToString("N")[..12],
+            "--code", _settings.CodeDirectory,
+            "--runtime-dir", files.GuestPath,
+            "--cgroup", options.Cgroup,
+            "--uid-base", options.UidBase.ToString(System.Globalization.CultureInfo.InvariantCulture),
+            "--uid-count", options.UidCount.ToString(System.Globalization.CultureInfo.InvariantCulture),
+        ];
+        if (options.RootPath.Length > 0)
+        {
+            arguments.AddRange(["--root", options.RootPath]);
+        }
+
+        return new LauncherCommand(files.LauncherPath, arguments);
+    }
+
+    private async Task SuperviseAsync(LauncherCommand command, LauncherSession session)
+    {
+        var delay = FirstRestartDelay;
+        while (!_stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await session.Ended.WaitAsync(_stopping.Token);
+                _current = null;
+                await Task.Delay(delay, _time, _stopping.Token);
+                session = await LauncherSession.StartAsync(command, _logger, _stopping.Token);
+                _current = new Launcher(session, _settings.Options.ReadySandboxes);
+                delay = FirstRestartDelay;
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            catch (EngineException exception)
+            {
+                delay = delay * 2 < LongestRestartDelay ? delay * 2 : LongestRestartDelay;
+                LogRestartFailed(_logger, delay, exception);
+            }
+        }
+    }
+
+    [LoggerMessage(2021, LogLevel.Information, "Native engine started: identity {Mode}, cgroups {Cgroup}, runtimes {Runtimes}")]
+    private static partial void LogStarted(ILogger logger, string mode, string cgroup, string runtimes);
+
+    [LoggerMessage(2022, LogLevel.Error, "The launcher could not be restarted; next try in {Delay}")]
+    private static partial void LogRestartFailed(ILogger logger, TimeSpan delay, Exception exception);
+
+    private sealed class Launcher(LauncherSession session, int readyPerTenant)
+    {
+        public LauncherSession Session { get; } = session;
+        public CellStock Stock { get; } = new(session, readyPerTenant);
+    }
+}

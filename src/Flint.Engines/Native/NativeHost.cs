@@ -1,0 +1,76 @@
+using Flint.Runtime.Sandboxing;
+
+namespace Flint.Engines.Native;
+
+/// <summary>Judges what the launcher found on the host: what blocks, what is merely missing, and what to tell the operator.</summary>
+internal static class NativeHost
+{
+    private const string Knob = "Flint:Sandbox:AllowUnenforced";
+
+    /// <summary>Why functions are refused on this host, or null. Memory and pids must be enforced unless the operator allowed otherwise.</summary>
+    public static string? Refusal(LauncherHello hello, IReadOnlyList<string> allowed)
+    {
+        var reasons = Unenforced(hello)
+            .Where(limit => limit != "cpu" && !allowed.Contains(limit, StringComparer.OrdinalIgnoreCase))
+            .Select(limit => $"{limit} cannot be enforced ({Explain(hello, limit)})")
+            .ToList();
+        if (!hello.Seccomp)
+        {
+            reasons.Add("the kernel has no seccomp filters");
+        }
+
+        return reasons.Count == 0
+            ? null
+            : $"Sandboxes are refused on this host: {string.Join("; ", reasons)}. What may go unenforced can be listed in {Knob}.";
+    }
+
+    public static string? RefusalOf(GuestRuntimes runtimes) =>
+        runtimes.Names.Count > 0
+            ? null
+            : "No interpreter was found in /usr/bin or /usr/local/bin: install python3 (Debian package python3) or Node.js 20 or newer, or name one in Flint:Sandbox:Native:Interpreters.";
+
+    /// <summary>The limits that this host does not enforce.</summary>
+    public static IReadOnlyList<string> Unenforced(LauncherHello hello)
+    {
+        var limits = new List<string>();
+        if (!hello.Memory)
+        {
+            limits.Add("memory");
+        }
+
+        if (!hello.Pids)
+        {
+            limits.Add("pids");
+        }
+
+        if (!hello.Cpu)
+        {
+            limits.Add("cpu");
+        }
+
+        return limits;
+    }
+
+    public static EngineReport Report(string engine, LauncherHello hello, GuestRuntimes runtimes, IReadOnlyList<string> allowed)
+    {
+        var refusal = Refusal(hello, allowed) ?? RefusalOf(runtimes);
+        var findings = hello.Missing
+            .Select(finding => new EngineFinding(finding.What, finding.Why, finding.Fix, Blocks(finding.What, allowed)))
+            .ToList();
+        return new EngineReport(
+            engine,
+            refusal is null,
+            refusal ?? $"identity {hello.Mode}, cgroups {hello.Cgroup}, freezer {hello.Freezer}, Linux {hello.Kernel}",
+            runtimes.Names,
+            findings);
+    }
+
+    private static bool Blocks(string what, IReadOnlyList<string> allowed) =>
+        what is "memory" or "pids" or "seccomp" or "userns" && !allowed.Contains(what, StringComparer.OrdinalIgnoreCase);
+
+    private static string Explain(LauncherHello hello, string limit)
+    {
+        var finding = hello.Missing.FirstOrDefault(candidate => candidate.What == limit);
+        return finding is null ? "the host does not say why" : $"{finding.Why}; {finding.Fix}";
+    }
+}

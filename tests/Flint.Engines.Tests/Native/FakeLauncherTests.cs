@@ -1,0 +1,187 @@
+using System.Buffers.Binary;
+using System.Text;
+using Flint.Engines.Native;
+using Flint.Runtime.Sandboxing;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Flint.Engines.Tests.Native;
+
+/// <summary>The engine against a launcher that misbehaves on demand: what a real one rarely does.</summary>
+public sealed class FakeLauncherTests : IDisposable
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("flint-test-");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    [Fact]
+    public async Task A_sandbox_moves_bytes_and_raw_output_and_is_destroyed()
+    {
+        await using var engine = await StartAsync("");
+        var sandbox = await engine.CreateAsync(Spec(memoryMb: 256), CancellationToken.None);
+        var seen = new List<string>();
+        sandbox.AttachOutput((stream, bytes) => seen.Add($"{stream}: {Encoding.UTF8.GetString(bytes)}"));
+
+        var memory = new byte[4];
+        await sandbox.Channel.ReadExactlyAsync(memory).AsTask().WaitAsync(Limit);
+        BinaryPrimitives.ReadInt32LittleEndian(memory).ShouldBe(256);
+        await sandbox.DrainOutputAsync(CancellationToken.None);
+        string.Join("", seen.Order()).ShouldBe("Stderr: raw err\nStdout: raw out\n");
+
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+        var exit = await sandbox.Exited.WaitAsync(Limit);
+        exit.Signal.ShouldBe(9);
+        exit.KilledByPlatform.ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task Output_that_nobody_listens_to_waits_for_its_listener()
+    {
+        await using var engine = await StartAsync("");
+        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await sandbox.Channel.ReadExactlyAsync(new byte[4]).AsTask().WaitAsync(Limit);
+
+        var both = new TaskCompletionSource();
+        var bytesSeen = 0;
+        sandbox.AttachOutput((_, bytes) =>
+        {
+            if (Interlocked.Add(ref bytesSeen, bytes.Length) == 16)
+            {
+                both.TrySetResult();
+            }
+        });
+        await both.Task.WaitAsync(Limit);
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
+    public async Task A_guest_that_ends_by_itself_is_reported_as_it_ended()
+    {
+        await using var engine = await StartAsync("exit-by-itself");
+        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        (await sandbox.Exited.WaitAsync(Limit)).ShouldBe(new SandboxExit(7, null, false, false));
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
+    public async Task A_launcher_that_cannot_start_says_why()
+    {
+        var failure = await Should.ThrowAsync<EngineException>(() => StartAsync("die-at-start"));
+        failure.Message.ShouldContain("no namespaces here");
+    }
+
+    [Fact]
+    public async Task A_launcher_that_begins_with_nonsense_is_refused()
+    {
+        await Should.ThrowAsync<EngineException>(() => StartAsync("bad-hello"));
+    }
+
+    [Fact]
+    public async Task A_host_without_memory_control_is_refused_with_reason_and_knob()
+    {
+        var failure = await Should.ThrowAsync<EngineException>(() => StartAsync("no-memory"));
+        failure.Message.ShouldContain("no controller; mount one");
+        failure.Message.ShouldContain("Flint:Sandbox:AllowUnenforced");
+    }
+
+    [Fact]
+    public async Task An_allowed_missing_limit_is_shown_and_not_refused()
+    {
+        await using var engine = await StartAsync("no-memory", "memory");
+        engine.Capabilities.Unenforced.ShouldBe(["memory"]);
+        var report = await engine.ProbeAsync(CancellationToken.None);
+        report.Available.ShouldBeTrue();
+        report.Findings.ShouldContain(finding => finding.What == "memory" && !finding.Blocking);
+    }
+
+    [Fact]
+    public async Task A_cell_that_cannot_be_made_fails_the_request_with_its_reason()
+    {
+        await using var engine = await StartAsync("fail-cells");
+        var failure = await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(Spec(), CancellationToken.None));
+        failure.Message.ShouldContain("cgroup");
+        failure.Message.ShouldContain("not allowed");
+    }
+
+    [Fact]
+    public async Task Something_left_behind_fails_the_destroy()
+    {
+        await using var engine = await StartAsync("linger");
+        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        (await Should.ThrowAsync<EngineException>(() => sandbox.DestroyAsync().WaitAsync(Limit))).Message.ShouldContain("a mount");
+    }
+
+    [Fact]
+    public async Task A_dead_launcher_ends_its_sandboxes_and_is_replaced()
+    {
+        await using var engine = await StartAsync("die-at-guest");
+        var lost = await engine.CreateAsync(Spec(), CancellationToken.None);
+        (await lost.Exited.WaitAsync(Limit)).KilledByPlatform.ShouldBeTrue();
+        await lost.DestroyAsync().WaitAsync(Limit);
+
+        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), "");
+        var sandbox = await EventuallyAsync(() => engine.CreateAsync(Spec(), CancellationToken.None));
+        await sandbox.Channel.ReadExactlyAsync(new byte[4]).AsTask().WaitAsync(Limit);
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
+    public async Task Code_outside_the_code_directory_is_refused()
+    {
+        await using var engine = await StartAsync("");
+        var spec = Spec() with { CodeDirectory = "/etc" };
+        await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec, CancellationToken.None));
+    }
+
+    private static async Task<ISandbox> EventuallyAsync(Func<Task<ISandbox>> create)
+    {
+        using var limit = new CancellationTokenSource(Limit);
+        while (true)
+        {
+            try
+            {
+                return await create();
+            }
+            catch (EngineException) when (!limit.IsCancellationRequested)
+            {
+                await Task.Yield();
+            }
+        }
+    }
+
+    private SandboxSpec Spec(int memoryMb = 128) => new()
+    {
+        TenantId = "default",
+        Runtime = "python3.11",
+        CodeDirectory = Path.Combine(_folder.FullName, "abc"),
+        MemoryMb = memoryMb,
+        TmpMb = 64,
+        Environment = new Dictionary<string, string> { ["A"] = "1" },
+    };
+
+    private async Task<ISandboxEngine> StartAsync(string behaviour, params string[] allowUnenforced)
+    {
+        var launcher = Path.Combine(_folder.FullName, "launcher.py");
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "Native/fake-launcher.py"), launcher);
+        File.SetUnixFileMode(launcher, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), behaviour);
+        var guest = _folder.CreateSubdirectory("guest").FullName;
+        File.WriteAllText(
+            Path.Combine(guest, "runtimes.json"),
+            """[{"prefix":"python","arguments":["{interpreter}"],"environment":{},"heapPercent":0,"heapReserveMb":0}]""");
+        var options = new NativeEngineOptions { LauncherPath = launcher, GuestPath = guest, ReadySandboxes = 1 };
+        options.Interpreters["python3.11"] = "/usr/bin/python3.11";
+        var engine = new NativeEngine(
+            new NativeEngineSettings(options, _folder.FullName, allowUnenforced), NullLoggerFactory.Instance, TimeProvider.System);
+        try
+        {
+            await engine.StartAsync(CancellationToken.None);
+            return engine;
+        }
+        catch
+        {
+            await engine.DisposeAsync();
+            throw;
+        }
+    }
+}
