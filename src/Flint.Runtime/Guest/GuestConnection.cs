@@ -1,23 +1,178 @@
+using System.Text.Json;
+using Flint.Runtime.Invocation;
 using Flint.Runtime.Sandboxing;
 
 namespace Flint.Runtime.Guest;
 
 /// <summary>
-/// The worker's end of one guest protocol stream (guest/PROTOCOL.md). One call at a time. After any exception the sandbox must be destroyed.
+/// The worker's end of one guest protocol stream (guest/PROTOCOL.md). One call at a time. After any exception, and whenever
+/// <see cref="IsUsable"/> is false, the sandbox must be destroyed. Bytes that the guest writes raw are taken only during a call.
 /// </summary>
-public sealed class GuestConnection(ISandbox sandbox, GuestLimits limits)
+public sealed class GuestConnection
 {
+    private readonly ISandbox _sandbox;
+    private readonly GuestLimits _limits;
+    private readonly FrameReader _reader;
+    private readonly FrameWriter _writer;
+    private readonly RawOutputHandler _onRawOutput;
+    private volatile InvocationLog? _log;
+
+    public GuestConnection(ISandbox sandbox, GuestLimits limits)
+    {
+        _sandbox = sandbox;
+        _limits = limits;
+        _reader = new FrameReader(sandbox.Channel, limits);
+        _writer = new FrameWriter(sandbox.Channel);
+        _onRawOutput = (stream, bytes) => _log?.AddRaw(stream, bytes);
+    }
+
+    /// <summary>False until the handler is loaded, and for ever after anything that ends the sandbox: no further invocation may be sent.</summary>
+    public bool IsUsable { get; private set; }
+
     /// <summary>
     /// Waits for READY, sends INIT, waits for INIT_OK. Null when the handler is loaded, else the guest's error.
     /// Throws <see cref="GuestProtocolException"/> or <see cref="GuestClosedException"/>.
     /// </summary>
-    public Task<Invocation.InvocationError?> InitAsync(GuestInit init, InvocationLog log, CancellationToken cancellationToken) =>
-        throw new NotImplementedException($"{sandbox} {limits}");
+    public async Task<InvocationError?> InitAsync(GuestInit init, InvocationLog log, CancellationToken cancellationToken)
+    {
+        BeginCall(log);
+        try
+        {
+            Frame ready = await NextAsync(FrameKinds.Ready, log, cancellationToken).ConfigureAwait(false);
+            CheckReady(ready.Body);
+            await _writer.WriteInitAsync(init, _limits.MaxResultBytes, cancellationToken).ConfigureAwait(false);
+            Frame answer = await NextAsync(FrameKinds.WhileInit, log, cancellationToken).ConfigureAwait(false);
+            InvocationError? error = answer.Kind == FrameKind.InitOk ? null : GuestErrors.Parse(answer.Body, out _);
+            IsUsable = error is null && !_reader.HasIllegalRest;
+            return error;
+        }
+        finally
+        {
+            await EndCallAsync().ConfigureAwait(false);
+        }
+    }
 
     /// <summary>
     /// Sends one INVOKE and waits for its one answer; log frames and raw output go to <paramref name="log"/>, both drained when this returns.
     /// The result is the caller's. Throws as <see cref="InitAsync"/> does.
     /// </summary>
-    public ValueTask<GuestReply> InvokeAsync(GuestInvoke invoke, InvocationLog log, CancellationToken cancellationToken) =>
-        throw new NotImplementedException();
+    public async ValueTask<GuestReply> InvokeAsync(GuestInvoke invoke, InvocationLog log, CancellationToken cancellationToken)
+    {
+        if (!IsUsable)
+        {
+            throw new InvalidOperationException("the guest cannot take another invocation; its sandbox must be destroyed");
+        }
+        IsUsable = false;
+        BeginCall(log);
+        try
+        {
+            await _writer.WriteInvokeAsync(invoke, cancellationToken).ConfigureAwait(false);
+            Frame answer = await NextAsync(FrameKinds.WhileInvoking, log, cancellationToken).ConfigureAwait(false);
+            GuestReply reply = ReadAnswer(answer, out bool usable);
+            IsUsable = usable && !_reader.HasIllegalRest;
+            return reply;
+        }
+        finally
+        {
+            await EndCallAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void BeginCall(InvocationLog log)
+    {
+        _log = log;
+        _reader.Begin();
+        _sandbox.AttachOutput(_onRawOutput);
+    }
+
+    private async ValueTask EndCallAsync()
+    {
+        try
+        {
+            // Also after a failure: what a dying guest wrote to stderr says why it died. Not cancellable: it waits for no one.
+            await _sandbox.DrainOutputAsync(CancellationToken.None).ConfigureAwait(false);
+            _sandbox.AttachOutput(null);
+        }
+        catch (EngineException)
+        {
+            // The sandbox is gone already; the answer, or the failure that is on its way up, stands.
+            IsUsable = false;
+        }
+        finally
+        {
+            _log = null;
+            _reader.End();
+        }
+    }
+
+    /// <summary>The next frame that is no LOG; those go to the log as they come.</summary>
+    private async ValueTask<Frame> NextAsync(FrameKinds legal, InvocationLog log, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            while (_reader.TryRead(legal, out Frame frame))
+            {
+                if (frame.Kind != FrameKind.Log)
+                {
+                    return frame;
+                }
+                AddEvent(log, frame.Body.Span);
+            }
+            await _reader.FillAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private static void AddEvent(InvocationLog log, ReadOnlySpan<byte> body)
+    {
+        LogStream stream = (LogStream)body[0];
+        if (stream is not (LogStream.Stdout or LogStream.Stderr))
+        {
+            throw new GuestProtocolException($"a LOG frame names stream {body[0]}");
+        }
+        log.AddEvent(stream, body[1..]);
+    }
+
+    private GuestReply ReadAnswer(Frame answer, out bool usable)
+    {
+        usable = false;
+        if (answer.Oversized)
+        {
+            return new GuestReply(default, new InvocationError(FaultType.ResponseTooLarge, "Function.ResponseSizeTooLarge",
+                $"Response payload size exceeded maximum allowed payload size ({_limits.MaxResultBytes} bytes).", []));
+        }
+        if (!answer.Body.Span[..FrameHeader.NonceSize].SequenceEqual(_writer.Nonce))
+        {
+            throw new GuestProtocolException($"frame {answer.Kind} answers another invocation");
+        }
+        ReadOnlyMemory<byte> body = answer.Body[FrameHeader.NonceSize..];
+        if (answer.Kind == FrameKind.Error)
+        {
+            InvocationError error = GuestErrors.Parse(body, out bool ends);
+            usable = !ends;
+            return new GuestReply(default, error);
+        }
+        usable = true;
+        return JsonCheck.Fault(body.Span, _limits.MaxJsonDepth) is string fault
+            ? new GuestReply(default, new InvocationError(
+                FaultType.InvalidResponse, "Runtime.MarshalError", $"The result cannot be returned: {fault}.", []))
+            : new GuestReply(answer.Owned ? body : body.ToArray(), null);
+    }
+
+    private static void CheckReady(ReadOnlyMemory<byte> body)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = 4 });
+            if (document.RootElement.ValueKind != JsonValueKind.Object
+                || !document.RootElement.TryGetProperty("protocol"u8, out JsonElement protocol)
+                || protocol.ValueKind != JsonValueKind.Number || !protocol.TryGetInt32(out int version) || version != 1)
+            {
+                throw new GuestProtocolException("the guest's READY does not speak protocol 1");
+            }
+        }
+        catch (JsonException)
+        {
+            throw new GuestProtocolException("the guest's READY is not JSON");
+        }
+    }
 }

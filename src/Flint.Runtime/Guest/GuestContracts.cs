@@ -10,6 +10,8 @@ public sealed record GuestInit
     public required string FunctionVersion { get; init; }
     public required string InvokedFunctionArn { get; init; }
     public required int MemoryMb { get; init; }
+    /// <summary>Where the guest sees the function's code.</summary>
+    public string TaskRoot { get; init; } = "/var/task";
     /// <summary>Set by the guest itself when it was forked from a zygote; null when the process already has its environment.</summary>
     public IReadOnlyDictionary<string, string>? Environment { get; init; }
 }
