@@ -1,0 +1,180 @@
+'use strict';
+// console.*, process.stdout and process.stderr, all sent as LOG frames in one order.
+
+const { format } = require('util');
+
+const STDOUT = 1;
+const STDERR = 2;
+const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
+
+class Logs {
+  #channel;
+  #streams = [];
+  #json = false;
+  #least = 0;
+  requestId = undefined;
+
+  constructor(channel) {
+    this.#channel = channel;
+  }
+
+  install() {
+    this.#streams = [this.#replaceStream('stdout', STDOUT), this.#replaceStream('stderr', STDERR)];
+    const methods = { log: 'INFO', info: 'INFO', debug: 'DEBUG', warn: 'WARN', error: 'ERROR', trace: 'TRACE', fatal: 'FATAL' };
+    for (const [name, level] of Object.entries(methods)) {
+      const stream = LEVELS[level] >= LEVELS.WARN || name === 'trace' ? STDERR : STDOUT;
+      console[name] = (...args) => this.#console(stream, level, args);
+    }
+    process.on('exit', () => this.flush());
+  }
+
+  /** Reads the function's log settings. */
+  configure() {
+    this.#json = (process.env.AWS_LAMBDA_LOG_FORMAT ?? '').toUpperCase() === 'JSON';
+    this.#least = LEVELS[(process.env.AWS_LAMBDA_LOG_LEVEL ?? '').toUpperCase()] ?? 0;
+  }
+
+  /** Sends unfinished lines. */
+  flush() {
+    for (const stream of this.#streams) {
+      stream.flush();
+    }
+  }
+
+  /** Writes an uncaught error in the function's log format. */
+  report(label, errorReport, thrown) {
+    try {
+      if (this.#json) {
+        this.#channel.log(STDERR, JSON.stringify({
+          timestamp: new Date().toISOString(), level: 'ERROR', requestId: this.requestId,
+          message: { errorType: errorReport.name, errorMessage: errorReport.message, stackTrace: errorReport.stackTrace },
+        }));
+      } else {
+        this.#text(STDERR, 'ERROR', `${label} \t${require('./errors.js').logText(errorReport, thrown)}`);
+      }
+    } catch {
+      this.#channel.log(STDERR, `${label} \t(the error cannot be shown)`);
+    }
+  }
+
+  #console(stream, level, args) {
+    if (LEVELS[level] < this.#least) {
+      return;
+    }
+    // An unfinished line of the same stream was written before this event.
+    this.#streams[stream - 1].flush();
+    if (this.#json) {
+      this.#channel.log(stream, this.#jsonLine(level, args));
+    } else {
+      this.#text(stream, level, args.length === 1 && typeof args[0] === 'string' ? args[0] : format(...args));
+    }
+  }
+
+  #text(stream, level, message) {
+    if (message.includes('\n')) {
+      message = message.replaceAll('\n', '\r');
+    }
+    this.#channel.log(stream, `${new Date().toISOString()}\t${this.requestId}\t${level}\t${message}`);
+  }
+
+  #jsonLine(level, args) {
+    const line = { timestamp: new Date().toISOString(), level, requestId: this.requestId };
+    if (args.length === 1) {
+      line.message = args[0] instanceof Error ? errorFields(args[0]) : args[0];
+      try {
+        return JSON.stringify(line, (_, value) => (value instanceof Error ? errorFields(value) : value));
+      } catch {
+        // Cycles and BigInts are shown as text, as with several arguments.
+      }
+    }
+    line.message = format(...args);
+    const error = args.find((arg) => arg instanceof Error);
+    return JSON.stringify(error === undefined ? line : { ...line, ...errorFields(error) });
+  }
+
+  /** Puts a stream whose writes become events, one for each line, in place of process[name]. It is made when it is first touched. */
+  #replaceStream(name, number) {
+    const lines = new LineSender(this.#channel, number);
+    let stream;
+    const get = () => (stream ??= makeStream(lines, number));
+    Object.defineProperty(process, name, { configurable: true, enumerable: true, get });
+    return lines;
+  }
+}
+
+/** Sends whole lines; keeps an unfinished one. */
+class LineSender {
+  #channel;
+  #stream;
+  #rest = '';
+  #decoder = null;
+
+  constructor(channel, stream) {
+    this.#channel = channel;
+    this.#stream = stream;
+  }
+
+  write(chunk) {
+    const text = typeof chunk === 'string' ? chunk : this.#decode(chunk);
+    const end = text.lastIndexOf('\n');
+    if (end < 0) {
+      this.#rest += text;
+      if (this.#rest.length > 64 * 1024) {
+        this.flush();
+      }
+      return;
+    }
+    this.#channel.log(this.#stream, this.#rest + text.slice(0, end + 1));
+    this.#rest = text.slice(end + 1);
+  }
+
+  flush() {
+    if (this.#rest !== '') {
+      const rest = this.#rest;
+      this.#rest = '';
+      this.#channel.log(this.#stream, rest);
+    }
+  }
+
+  #decode(chunk) {
+    this.#decoder ??= new (require('string_decoder').StringDecoder)('utf8');
+    return this.#decoder.write(chunk);
+  }
+}
+
+function makeStream(lines, fd) {
+  const { Writable } = require('stream');
+  const stream = new Writable({
+    decodeStrings: false,
+    write(chunk, encoding, done) {
+      lines.write(typeof chunk === 'string' && encoding !== 'utf8' && encoding !== 'utf-8' ? Buffer.from(chunk, encoding) : chunk);
+      done();
+    },
+  });
+  stream.fd = fd;
+  stream._type = 'pipe';
+  // As with the process's own streams: they cannot be ended or destroyed by the user.
+  stream.end = function end(chunk, encoding, done) {
+    if (typeof chunk === 'function') {
+      [chunk, done] = [undefined, chunk];
+    }
+    if (chunk !== undefined && chunk !== null) {
+      this.write(chunk, typeof encoding === 'string' ? encoding : undefined);
+    }
+    if (typeof (done ?? encoding) === 'function') {
+      process.nextTick(done ?? encoding);
+    }
+    return this;
+  };
+  stream.destroy = function destroy() {
+    return this;
+  };
+  stream.destroySoon = stream.destroy;
+  return stream;
+}
+
+function errorFields(error) {
+  return { errorType: error.name, errorMessage: error.message, stackTrace: String(error.stack).split('\n') };
+}
+
+module.exports = { Logs };

@@ -1,0 +1,302 @@
+'use strict';
+// The guest's life: READY, INIT, then one INVOKE after the other. prepare() loads and exercises what every invocation needs and may run in a
+// zygote, before a fork; run() is a sandbox's own life.
+
+const errors = require('./errors.js');
+const loader = require('./loader.js');
+const protocol = require('./protocol.js');
+const { makeContext } = require('./context.js');
+const { Logs } = require('./logs.js');
+
+const UNHANDLED_REJECTION = 128;
+const UNCAUGHT_EXCEPTION = 129;
+const PROTOCOL_FAULT = 130;
+/** Node's own status for a promise that nothing can settle any more. */
+const UNSETTLED = 13;
+
+/** Everything that is the same for every function. Reads no tenant's data, opens nothing, draws no random number. */
+function prepare() {
+  JSON.parse(JSON.stringify({ warm: [1, 2.5, '\u00e9', null, true] }));
+  errors.encode(errors.report(new Error('warm')), false);
+  require('stream');
+}
+
+/** Serves the worker until it closes the stream. */
+function run(fd) {
+  const guest = new Guest(new protocol.Channel(fd));
+  guest.start();
+}
+
+class Guest {
+  #channel;
+  #logs;
+  #init = null;
+  #handler = null;
+  /** The invocation that is waited for, or null while initialising. */
+  #current = null;
+  #failed = false;
+
+  constructor(channel) {
+    this.#channel = channel;
+    this.#logs = new Logs(channel);
+  }
+
+  start() {
+    const version = process.versions.node.split('.')[0];
+    this.#channel.ready(JSON.stringify({ protocol: 1, runtime: `nodejs${version}`, pid: process.pid }));
+    const frame = this.#receive(protocol.INIT);
+    this.#init = JSON.parse(frame.buffer.utf8Slice(frame.start, frame.end));
+    if (this.#init.environment !== null) {
+      applyEnvironment(this.#init.environment);
+    }
+    this.#logs.configure();
+    this.#logs.install();
+    installStreaming();
+    process.on('uncaughtException', (error) => this.#uncaught(error, 'Uncaught Exception', UNCAUGHT_EXCEPTION));
+    process.on('unhandledRejection', (reason) => this.#uncaught(rejectionFault(reason), 'Unhandled Promise Rejection', UNHANDLED_REJECTION));
+    process.on('beforeExit', () => this.#loopIsEmpty());
+    loader.load(this.#init.taskRoot, this.#init.handler).then(
+      (handler) => {
+        this.#handler = handler;
+        // After the rejections of the module's own code have come up.
+        setImmediate(() => {
+          this.#logs.flush();
+          this.#channel.initOk();
+          this.#serveNext();
+        });
+      },
+      (error) => this.#failInit(error));
+  }
+
+  #serveNext() {
+    const frame = this.#receive(protocol.INVOKE);
+    const { buffer, start, end } = frame;
+    const payload = start + 20 + buffer.readUInt32LE(start + 16);
+    if (payload > end) {
+      this.#leave(PROTOCOL_FAULT);
+    }
+    const meta = JSON.parse(buffer.utf8Slice(start + 20, payload));
+    const invocation = new Invocation(Buffer.from(buffer.subarray(start, start + 16)), this);
+    this.#current = invocation;
+    this.#logs.requestId = meta.requestId;
+    setTrace(meta.traceId);
+    let event;
+    try {
+      event = JSON.parse(buffer.utf8Slice(payload, end));
+    } catch (error) {
+      invocation.settle(false, new errors.Fault('Unhandled', 'Runtime.UnmarshalError', errors.text(error)));
+      return;
+    }
+    invocation.start(this.#handler, event, makeContext(this.#init, meta, invocation));
+  }
+
+  /** Sends the invocation's answer and takes the next one. Called from the event loop itself, so that the stack does not grow. */
+  answer(invocation) {
+    this.#logs.flush();
+    if (invocation.failed) {
+      this.#answerError(invocation, invocation.value, 'Invoke Error', false);
+    } else {
+      this.#answerResult(invocation);
+    }
+    this.#current = null;
+    this.#serveNext();
+  }
+
+  #answerResult(invocation) {
+    let body;
+    try {
+      body = JSON.stringify(invocation.value) ?? 'null';
+    } catch (error) {
+      const message = `Unable to stringify response body: ${errors.text(error)}`;
+      this.#answerError(invocation, new errors.Fault('InvalidResponse', 'Runtime.MarshalError', message), 'Invoke Error', false);
+      return;
+    }
+    if (!this.#channel.result(invocation.nonce, body, this.#init.maxResultBytes)) {
+      const message = `Response payload size exceeded maximum allowed payload size (${this.#init.maxResultBytes} bytes).`;
+      this.#answerError(invocation, new errors.Fault('ResponseTooLarge', 'Function.ResponseSizeTooLarge', message), 'Invoke Error', false);
+    }
+  }
+
+  #answerError(invocation, thrown, label, fatal) {
+    const report = errors.report(thrown);
+    this.#logs.report(label, report, thrown);
+    this.#channel.error(invocation.nonce, errors.encode(report, fatal));
+  }
+
+  /** What no one caught ends the process, as on Lambda; the answer goes first. */
+  #uncaught(thrown, label, status) {
+    this.#logs.flush();
+    const invocation = this.#current;
+    if (invocation !== null) {
+      this.#current = null;
+      this.#answerError(invocation, thrown, label, true);
+    } else if (this.#handler === null || this.#failed) {
+      this.#failInit(thrown);
+    } else {
+      this.#logs.report(label, errors.report(thrown), thrown);
+    }
+    this.#leave(status);
+  }
+
+  #failInit(thrown) {
+    if (!this.#failed) {
+      this.#failed = true;
+      this.#logs.flush();
+      const report = errors.report(thrown);
+      this.#logs.report('Uncaught Exception', report, thrown);
+      this.#channel.initError(errors.encode(report, false));
+    }
+    this.#receive(0);
+  }
+
+  /** Nothing is left that could run. What was waiting for this goes on; what waits for anything else waits for ever. */
+  #loopIsEmpty() {
+    const invocation = this.#current;
+    if (invocation === null) {
+      if (this.#handler === null) {
+        this.#failInit(unsettledFault('a top-level await of the handler\'s module'));
+      }
+      return;
+    }
+    if (invocation.settled || !invocation.isAsync) {
+      // A handler that neither returned a promise nor called back has no result: null.
+      setImmediate(() => this.answer(invocation));
+      return;
+    }
+    this.#uncaught(unsettledFault('the promise that the handler returned'), 'Invoke Error', UNSETTLED);
+  }
+
+  #receive(kind) {
+    try {
+      const frame = this.#channel.receive();
+      if (frame === null) {
+        this.#leave(0);
+      }
+      if (frame.kind !== kind) {
+        this.#leave(PROTOCOL_FAULT);
+      }
+      return frame;
+    } catch (error) {
+      if (error instanceof protocol.ProtocolError) {
+        this.#leave(PROTOCOL_FAULT);
+      }
+      throw error;
+    }
+  }
+
+  /** Ends at once: a forked child must not run Node's own exit. */
+  #leave(status) {
+    this.#logs.flush();
+    process.reallyExit(status);
+  }
+}
+
+/** One event and its one answer. */
+class Invocation {
+  #guest;
+  #context = null;
+  settled = false;
+  isAsync = false;
+  failed = false;
+  value = undefined;
+
+  constructor(nonce, guest) {
+    this.nonce = nonce;
+    this.#guest = guest;
+    this.succeed = (result) => this.settle(true, result);
+    this.fail = (error) => this.settle(false, error);
+    this.done = (error, result) => this.settle(error === null || error === undefined, error ?? result);
+  }
+
+  start(handler, event, context) {
+    this.#context = context;
+    let result;
+    try {
+      result = handler(event, context, (error, value) => this.#callBack(error, value));
+    } catch (error) {
+      this.settle(false, error);
+      return;
+    }
+    if (isThenable(result)) {
+      this.isAsync = true;
+      try {
+        result.then(this.succeed, this.fail);
+      } catch (error) {
+        this.settle(false, error);
+      }
+    }
+  }
+
+  #callBack(error, value) {
+    if (this.settled) {
+      return;
+    }
+    if (this.#context.callbackWaitsForEmptyEventLoop !== false && (error === null || error === undefined) && !this.isAsync) {
+      // The answer waits until nothing is left to run: Guest.#loopIsEmpty.
+      this.settled = true;
+      this.value = value;
+      return;
+    }
+    this.done(error, value);
+  }
+
+  /** The first answer counts. It is sent from the event loop, after the rejections that came up with it. */
+  settle(succeeded, value) {
+    if (this.settled) {
+      return;
+    }
+    this.settled = true;
+    this.failed = !succeeded;
+    this.value = value;
+    setImmediate(answerNow, this, this.#guest);
+  }
+}
+
+function answerNow(invocation, guest) {
+  guest.answer(invocation);
+}
+
+function isThenable(value) {
+  try {
+    return value !== null && typeof value === 'object' && typeof value.then === 'function';
+  } catch {
+    return false;
+  }
+}
+
+function rejectionFault(reason) {
+  const report = errors.report(reason);
+  const message = report.name === 'Error' || report.stackTrace.length > 0 ? `${report.name}: ${report.message}` : report.message;
+  return new errors.Fault('Unhandled', 'Runtime.UnhandledPromiseRejection', message, report.stackTrace);
+}
+
+function unsettledFault(what) {
+  return new errors.Fault('ExitedEarly', 'Runtime.NodeJsExit', `Nothing is left to run, and ${what} was never settled.`);
+}
+
+function setTrace(traceId) {
+  if (traceId !== null) {
+    process.env._X_AMZN_TRACE_ID = traceId;
+  } else if (process.env._X_AMZN_TRACE_ID !== undefined) {
+    delete process.env._X_AMZN_TRACE_ID;
+  }
+}
+
+/** After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork"). */
+function applyEnvironment(environment) {
+  for (const name of Object.keys(process.env)) {
+    delete process.env[name];
+  }
+  Object.assign(process.env, environment);
+}
+
+/** Response streaming is not offered: a function that asks for it hears so at once. */
+function installStreaming() {
+  globalThis.awslambda = {
+    streamifyResponse() {
+      throw new errors.Fault('Unhandled', 'Runtime.InvalidStreamingOperation', 'Response streaming is not supported: awslambda.streamifyResponse cannot be used.');
+    },
+  };
+}
+
+module.exports = { prepare, run };

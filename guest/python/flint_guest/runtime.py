@@ -1,0 +1,171 @@
+"""
+The guest's life: READY, INIT, then one INVOKE after the other. prepare() loads and exercises what every invocation needs and may run
+in a zygote, before a fork; run() is a sandbox's own life.
+"""
+
+import builtins
+import os
+import sys
+
+from . import codec, errors, loader, protocol
+from .context import LambdaContext
+from .logs import Logs
+
+PROTOCOL_FAULT = 130
+_TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
+
+
+def prepare():
+    """Everything that is the same for every function. Reads no tenant's data, opens nothing, draws no random number."""
+    _add_site_builtins()
+    codec.loads(codec.dumps({"warm": [1, 2.5, "\u00e9", None, True]}))
+
+
+def run(fd):
+    """Serves the worker until it closes the stream. Never returns."""
+    os.set_inheritable(fd, False)
+    channel = protocol.Channel(fd)
+    channel.ready(codec.dumps({"protocol": 1, "runtime": "python%d.%d" % sys.version_info[:2], "pid": os.getpid()}))
+    try:
+        init = _receive_init(channel)
+        logs = Logs(channel)
+        logs.install()
+        os.register_at_fork(after_in_child=channel.detach)
+        handler = _init(channel, logs, init)
+        _serve(channel, logs, init, handler)
+    except protocol.ProtocolError:
+        os._exit(PROTOCOL_FAULT)
+
+
+def _receive_init(channel):
+    frame = channel.receive()
+    if frame is None:
+        os._exit(0)
+    kind, data, end = frame
+    if kind != protocol.INIT:
+        raise protocol.ProtocolError("expected INIT")
+    return codec.loads(data[8:end])
+
+
+def _init(channel, logs, init):
+    """Loads the handler, or reports why it cannot be and waits for the end."""
+    environment = init["environment"]
+    if environment is not None:
+        _apply_environment(environment)
+    logs.configure()
+    try:
+        loader.set_path(init["taskRoot"])
+        handler = loader.load(init["handler"])
+    except SystemExit:
+        logs.flush()
+        raise
+    except BaseException as error:
+        report = errors.report(error)
+        logs.flush()
+        logs.report(report)
+        channel.init_error(report.encode())
+        channel.receive()
+        os._exit(0)
+    _leave_if_forked(channel)
+    logs.flush()
+    channel.init_ok()
+    return handler
+
+
+def _serve(channel, logs, init, handler):
+    limit = init["maxResultBytes"]
+    while True:
+        frame = channel.receive()
+        if frame is None:
+            os._exit(0)
+        kind, data, end = frame
+        if kind != protocol.INVOKE or end < 28:
+            raise protocol.ProtocolError("expected INVOKE")
+        nonce = bytes(data[8:24])
+        payload = 28 + int.from_bytes(data[24:28], "little")
+        if payload > end:
+            raise protocol.ProtocolError("INVOKE without payload")
+        meta = codec.loads(data[28:payload])
+        logs.request_id = meta["requestId"]
+        _set_trace(meta["traceId"])
+        try:
+            body = _invoke(handler, data[payload:end], LambdaContext(init, meta), limit)
+        except SystemExit:
+            # As on Lambda: the process ends, and its exit status is the answer.
+            logs.flush()
+            raise
+        except BaseException as error:
+            _leave_if_forked(channel)
+            report = errors.report(error)
+            del error
+            logs.flush()
+            logs.report(report)
+            channel.error(nonce, report.encode())
+        else:
+            _leave_if_forked(channel)
+            logs.flush()
+            channel.result(nonce, body)
+            body = None
+        data = frame = None
+
+
+def _invoke(handler, payload, context, limit):
+    try:
+        event = codec.loads(payload)
+    except Exception as error:
+        raise errors.Fault("Unhandled", "Runtime.UnmarshalError", f"Unable to unmarshal input: {errors.message_of(error)}") from None
+    result = handler(event, context)
+    if isinstance(result, bytes):
+        # Ready-made JSON, which the worker checks.
+        body = result
+    else:
+        try:
+            body = codec.dumps(result)
+        except Exception as error:
+            message = f"Unable to marshal response: {errors.message_of(error)}"
+            raise errors.Fault("InvalidResponse", "Runtime.MarshalError", message) from None
+    if len(body) > limit:
+        message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+        raise errors.Fault("ResponseTooLarge", "Function.ResponseSizeTooLarge", message)
+    return body
+
+
+def _leave_if_forked(channel):
+    """A child that the user forked and let run on has come here with its parent's work: it may not answer."""
+    if channel.detached:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BaseException:
+                pass
+        os._exit(0)
+
+
+def _set_trace(trace_id):
+    if trace_id is not None:
+        os.environ[_TRACE_VARIABLE] = trace_id
+    elif _TRACE_VARIABLE in os.environ:
+        del os.environ[_TRACE_VARIABLE]
+
+
+def _apply_environment(environment):
+    """After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork")."""
+    os.environ.clear()
+    os.environ.update(environment)
+    if "TZ" in environment:
+        import time
+
+        time.tzset()
+    if environment.get("PYTHONDONTWRITEBYTECODE"):
+        sys.dont_write_bytecode = True
+    python_path = [entry for entry in environment.get("PYTHONPATH", "").split(":") if entry]
+    sys.path[:0] = [entry for entry in python_path if entry not in sys.path]
+
+
+def _add_site_builtins():
+    """What the site module adds and scripts use; the interpreter runs without it (-S)."""
+    import _sitebuiltins
+
+    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
+    builtins.help = _sitebuiltins._Helper()
