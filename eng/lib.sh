@@ -27,7 +27,7 @@ find_dotnet() {
 # Prints the interpreters that functions can use, newest first. Only system paths count: sandboxes see nothing of a home directory.
 find_pythons() {
   local python
-  for python in $(compgen -G '/usr/bin/python3.*' | grep -E '/python3\.[0-9]+$' | sort -t. -k2,2nr); do
+  for python in $(printf '%s\n' /usr/bin/python3.* /usr/local/bin/python3.* | grep -E '/python3\.[0-9]+$' | sort -t. -k2,2nr); do
     [[ -x $python ]] && printf '%s\n' "$python"
   done
   return 0
