@@ -48,7 +48,7 @@ mkdir -p "$staging"
 
 build() {
   make -C native
-  "$dotnet" publish src/Flint.Server -c Release -o "$staging" -v minimal -p:UseSharedCompilation=false -p:DebugType=embedded
+  "$dotnet" publish src/Flint.Server -c Release --use-current-runtime --no-self-contained -o "$staging" -v minimal -p:UseSharedCompilation=false -p:DebugType=embedded
   cp native/build/flint-launcher "$staging/"
   tar -C guest --exclude=__pycache__ --exclude=conformance --exclude='*.md' -cf - . | tar -C "$staging" --one-top-level=guest -xf -
   # Sandboxes cannot write bytecode, so it is written here, for every interpreter; by hash, since a copy changes times.
@@ -57,7 +57,12 @@ build() {
   done
   chmod -R a+rX "$staging"
 }
-if ! build >"$log" 2>&1 9>&-; then
+# Not as a condition, where bash would go on after a failed command.
+set +e
+(set -e; build) >"$log" 2>&1 9>&-
+status=$?
+set -e
+if ((status != 0)); then
   tail -n 40 "$log" >&2
   die "the build failed; all of its output is in $log"
 fi
