@@ -14,7 +14,8 @@ internal sealed class GuestRuntime(string name, string interpreter, GuestLanguag
     public IReadOnlyList<string> Arguments(int memoryMb) =>
         [.. language.Arguments.Select(argument => argument
             .Replace("{interpreter}", interpreter, StringComparison.Ordinal)
-            .Replace("{heapMb}", language.HeapMb(memoryMb).ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal))];
+            .Replace("{heapMb}", language.HeapMb(memoryMb).ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal)
+            .Replace("{semiSpaceMb}", GuestLanguage.SemiSpaceMb(memoryMb).ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal))];
 
     /// <summary>The language's base environment with the function's on top.</summary>
     public IReadOnlyList<string> Environment(IReadOnlyDictionary<string, string> function)
@@ -120,6 +121,9 @@ internal sealed record GuestLanguage(
 {
     /// <summary>The heap limit for a language that needs one: what a share and a fixed reserve leave of the memory.</summary>
     public int HeapMb(int memoryMb) => Math.Max(16, Math.Min(memoryMb * HeapPercent / 100, memoryMb - HeapReserveMb));
+
+    /// <summary>V8's young generation takes up to three of these beside the heap limit; its default of 16 MB would not fit a small sandbox.</summary>
+    public static int SemiSpaceMb(int memoryMb) => Math.Clamp(memoryMb / 64, 1, 16);
 
     public static IReadOnlyList<GuestLanguage> Load(string path) =>
         JsonSerializer.Deserialize<List<GuestLanguage>>(File.ReadAllText(path), JsonSerializerOptions.Web)
