@@ -1,20 +1,314 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
 namespace Flint.Data.Invocations;
 
 /// <summary>
-/// Where the server records finished sync invocations: batches them within 50 ms into the store, makes them visible to this server's
-/// reads at once, and makes callers wait when its bounded buffer is full.
+/// Where the server records finished sync invocations: batches them within a window (50 ms) into the store, makes them visible to this server's
+/// reads at once, and makes callers wait when its bounded buffer is full. While the store fails, batches are tried again with growing
+/// delays and nothing is dropped. Thread-safe; recording costs a short lock and no more.
 /// </summary>
-public sealed class InvocationJournal(IInvocationStore store) : IAsyncDisposable
+public sealed class InvocationJournal : IAsyncDisposable
 {
-    /// <summary>Completes when the row is buffered, or, when <paramref name="strict"/>, committed.</summary>
-    public ValueTask RecordAsync(InvocationRow row, bool strict, CancellationToken cancellationToken) => throw new NotImplementedException();
+    private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(5);
 
-    public Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken) =>
-        store.GetAsync(tenantId, id, cancellationToken);
+    private readonly IInvocationStore _store;
+    private readonly JournalOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly Lock _lock = new();
+    private readonly JournalBuffer _buffer;
+    private readonly ITimer _window;
+    private readonly SemaphoreSlim _wake = new(0);
+    private readonly CancellationTokenSource _givingUp;
+    private readonly Task _flusher;
+    private bool _armed;
+    private bool _due;
+    private bool _woken;
+    private bool _closed;
+    private Task? _disposal;
 
-    public Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken) =>
-        store.ListAsync(query, cancellationToken);
+    public InvocationJournal(IInvocationStore store)
+        : this(store, new JournalOptions(), TimeProvider.System, NullLogger<InvocationJournal>.Instance)
+    {
+    }
 
-    /// <summary>Commits all that is buffered.</summary>
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    public InvocationJournal(IInvocationStore store, JournalOptions options, TimeProvider time, ILogger<InvocationJournal> log)
+    {
+        _store = store;
+        _options = options;
+        _time = time;
+        _log = log;
+        _buffer = new JournalBuffer(options);
+        _givingUp = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        using (ExecutionContext.SuppressFlow())
+        {
+            _window = time.CreateTimer(static journal => ((InvocationJournal)journal!).WindowEnded(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            _flusher = Task.Run(FlushLoopAsync);
+        }
+    }
+
+    /// <summary>
+    /// Completes when the row is buffered, or, when <paramref name="strict"/>, committed. Cancelling ends a wait for room, and then the row is not
+    /// recorded; a strict row that is buffered will be committed all the same. Throws <see cref="ArgumentException"/> for a row that could not be stored (an id
+    /// that is no UUID, an unknown status), and <see cref="ObjectDisposedException"/> once disposal has begun: record before the server stops its journal.
+    /// </summary>
+    public ValueTask RecordAsync(InvocationRow row, bool strict, CancellationToken cancellationToken)
+    {
+        row = InvocationRules.Storable(row);
+        var size = JournalBuffer.SizeOf(row);
+        var committed = strict ? new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously) : null;
+        JournalBuffer.RoomWaiter waiter;
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_closed, this);
+            if (_buffer.HasRoomFor(size))
+            {
+                _buffer.Add(row, size, committed);
+                WakeLocked();
+                return committed is null ? ValueTask.CompletedTask : new ValueTask(committed.Task.WaitAsync(cancellationToken));
+            }
+
+            waiter = new(row, size, committed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            _buffer.AddRoomWaiter(waiter);
+            WakeLocked();
+        }
+
+        return new ValueTask(WaitForRoomAsync(waiter, cancellationToken));
+    }
+
+    /// <summary>One invocation with payload, result and log, or null; what is buffered included.</summary>
+    public async Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken)
+    {
+        InvocationRow? buffered;
+        lock (_lock)
+        {
+            buffered = _buffer.Find(tenantId, id);
+        }
+
+        return buffered ?? await _store.GetAsync(tenantId, id, cancellationToken);
+    }
+
+    /// <summary>A page as the store gives it, with what is buffered merged in. Throws <see cref="ArgumentException"/> for a bad limit, status or cursor.</summary>
+    public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
+    {
+        InvocationRules.Check(query);
+
+        // The buffer first: a row that is committed between the two looks is then found twice, never missed.
+        List<InvocationRow> buffered;
+        lock (_lock)
+        {
+            buffered = _buffer.Match(row => InvocationRules.Matches(query, row));
+        }
+
+        var stored = await _store.ListAsync(query, cancellationToken);
+        if (buffered.Count == 0)
+        {
+            return stored;
+        }
+
+        var merged = stored.Rows.Concat(buffered.Select(InvocationRules.WithoutData))
+            .DistinctBy(row => row.Id)
+            .OrderByDescending(row => row.Id, StringComparer.Ordinal)
+            .Take(query.Limit + 1)
+            .ToList();
+        var page = InvocationRules.Page(merged, query.Limit);
+        return page with { HasMore = page.HasMore || stored.HasMore };
+    }
+
+    /// <summary>
+    /// Refuses new rows and commits all that is buffered. While the store fails it keeps trying for <see cref="JournalOptions.ShutdownTimeout"/>; what is then
+    /// unwritten is lost, which the log says, and strict callers get a <see cref="DatabaseException"/>.
+    /// </summary>
+    public ValueTask DisposeAsync()
+    {
+        lock (_lock)
+        {
+            return new ValueTask(_disposal ??= CloseLockedAsync());
+        }
+    }
+
+    private Task CloseLockedAsync()
+    {
+        _closed = true;
+        WakeLocked();
+        _givingUp.CancelAfter(_options.ShutdownTimeout);
+        return EndAsync();
+    }
+
+    private async Task EndAsync()
+    {
+        await _flusher;
+        await _window.DisposeAsync();
+        _givingUp.Dispose();
+    }
+
+    private static async Task WaitForRoomAsync(JournalBuffer.RoomWaiter waiter, CancellationToken cancellationToken)
+    {
+        await using (cancellationToken.UnsafeRegister(
+            static (state, token) => ((TaskCompletionSource)state!).TrySetCanceled(token), waiter.Admitted))
+        {
+            await waiter.Admitted.Task;
+        }
+
+        if (waiter.Committed is { } committed)
+        {
+            await committed.Task.WaitAsync(cancellationToken);
+        }
+    }
+
+    private void WindowEnded()
+    {
+        lock (_lock)
+        {
+            _armed = false;
+            _due = _buffer.Waiting > 0;
+            WakeLocked();
+        }
+    }
+
+    /// <summary>Wakes the flusher when a batch is ready; otherwise the first waiting row starts the window.</summary>
+    private void WakeLocked()
+    {
+        if (_closed || _buffer.BatchIsFull || _due)
+        {
+            if (!_woken)
+            {
+                _woken = true;
+                _wake.Release();
+            }
+        }
+        else if (_buffer.Waiting > 0 && !_armed)
+        {
+            _armed = true;
+            _window.Change(_options.Window, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    private async Task FlushLoopAsync()
+    {
+        while (true)
+        {
+            await _wake.WaitAsync();
+            lock (_lock)
+            {
+                _woken = false;
+            }
+
+            while (TakeBatch() is { } batch)
+            {
+                if (!await WriteAsync(batch))
+                {
+                    GiveUp(batch);
+                    return;
+                }
+            }
+
+            lock (_lock)
+            {
+                if (_closed && _buffer.IsEmpty)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    private List<JournalBuffer.Entry>? TakeBatch()
+    {
+        lock (_lock)
+        {
+            if (_buffer.Waiting == 0 || !(_closed || _due || _buffer.BatchIsFull))
+            {
+                return null;
+            }
+
+            var batch = _buffer.TakeBatch();
+            if (_buffer.Waiting == 0)
+            {
+                _due = false;
+                _armed = false;
+                _window.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            }
+
+            return batch;
+        }
+    }
+
+    /// <summary>Tries until the store has the batch. False: the time for that is over.</summary>
+    private async Task<bool> WriteAsync(List<JournalBuffer.Entry> batch)
+    {
+        var rows = batch.ConvertAll(static entry => entry.Row);
+        var delay = FirstRetry;
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                await _store.AppendAsync(rows, _givingUp.Token);
+                Committed(batch);
+                if (attempt > 1)
+                {
+                    DatabaseLog.FlushRecovered(_log, attempt - 1);
+                }
+
+                return true;
+            }
+            catch (Exception exception) when (!_givingUp.IsCancellationRequested)
+            {
+                // Whatever it is, the rows are kept: the operator sees the reason, callers the full buffer.
+                DatabaseLog.FlushFailed(_log, exception, rows.Count, attempt, delay.TotalMilliseconds);
+            }
+            catch (Exception exception)
+            {
+                DatabaseLog.FlushFailed(_log, exception, rows.Count, attempt, 0);
+                return false;
+            }
+
+            try
+            {
+                await Task.Delay(delay, _time, _givingUp.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                return false;
+            }
+
+            delay = delay * 2 < LastRetry ? delay * 2 : LastRetry;
+        }
+    }
+
+    private void Committed(List<JournalBuffer.Entry> batch)
+    {
+        lock (_lock)
+        {
+            _buffer.Committed(batch);
+            WakeLocked();
+        }
+
+        foreach (var entry in batch)
+        {
+            entry.Committed?.TrySetResult();
+        }
+    }
+
+    private void GiveUp(List<JournalBuffer.Entry> batch)
+    {
+        var lost = new DatabaseException("The server stopped before the record could be written.");
+        lock (_lock)
+        {
+            while (_buffer.Waiting > 0)
+            {
+                batch.AddRange(_buffer.TakeBatch());
+            }
+
+            _buffer.RefuseRoomWaiters(lost);
+        }
+
+        DatabaseLog.RecordsLost(_log, batch.Count);
+        foreach (var entry in batch)
+        {
+            entry.Committed?.TrySetException(lost);
+        }
+    }
 }

@@ -4,7 +4,10 @@ namespace Flint.Data.Invocations;
 public sealed record InvocationRow
 {
     public required string TenantId { get; init; }
-    /// <summary>UUID version 7, lower-case with dashes: ids sort by creation time.</summary>
+    /// <summary>
+    /// UUID version 7, lower-case with dashes, made from <see cref="CreatedAt"/> (within a minute): ids sort by creation time, and time filters and
+    /// retention find their range by the id.
+    /// </summary>
     public required string Id { get; init; }
     public required string FunctionId { get; init; }
     public required string FunctionName { get; init; }

@@ -1,0 +1,24 @@
+using Microsoft.Extensions.Logging;
+
+namespace Flint.Data;
+
+internal static partial class DatabaseLog
+{
+    [LoggerMessage(3001, LogLevel.Information, "Opened {Database}, {Migrations} migrations run")]
+    public static partial void Opened(ILogger logger, string database, int migrations);
+
+    [LoggerMessage(3002, LogLevel.Warning, "Checkpoint of {Database} failed; its log grows until one succeeds")]
+    public static partial void CheckpointFailed(ILogger logger, Exception exception, string database);
+
+    [LoggerMessage(3003, LogLevel.Error, "Writing {Rows} history records failed (attempt {Attempt}); trying again in {DelayMs} ms")]
+    public static partial void FlushFailed(ILogger logger, Exception exception, int rows, int attempt, double delayMs);
+
+    [LoggerMessage(3004, LogLevel.Information, "Writing history records succeeds again after {Attempts} failed attempts")]
+    public static partial void FlushRecovered(ILogger logger, int attempts);
+
+    [LoggerMessage(3005, LogLevel.Critical, "{Rows} history records were not written before the server stopped and are lost")]
+    public static partial void RecordsLost(ILogger logger, int rows);
+
+    [LoggerMessage(3006, LogLevel.Warning, "The connection to PostgreSQL broke; trying again (attempt {Attempt})")]
+    public static partial void Reconnecting(ILogger logger, Exception exception, int attempt);
+}

@@ -1,0 +1,55 @@
+using Flint.Data.Blobs;
+using Flint.Data.Catalog;
+using Flint.Data.Invocations;
+using Flint.Data.Sqlite;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Flint.Data.Hosting;
+
+public static class DataServiceCollectionExtensions
+{
+    /// <summary>
+    /// Registers, as singletons: <see cref="IDatabase"/> (await its MigrateAsync before the rest is used), <see cref="ICatalogStore"/>, <see cref="IBlobStore"/>,
+    /// <see cref="IInvocationStore"/> and <see cref="InvocationJournal"/>. The provider must be disposed asynchronously, which writes what is buffered.
+    /// Throws <see cref="ArgumentException"/> with all problems of invalid options.
+    /// </summary>
+    public static IServiceCollection AddFlintData(this IServiceCollection services, DatabaseOptions options)
+    {
+        if (options.Validate() is { Count: > 0 } problems)
+        {
+            throw new ArgumentException(string.Join(Environment.NewLine, problems), nameof(options));
+        }
+
+        services.TryAddSingleton(TimeProvider.System);
+        AddSqlite(services, options);
+        services.AddSingleton(provider => new InvocationJournal(
+            provider.GetRequiredService<IInvocationStore>(),
+            JournalOptions(options),
+            provider.GetRequiredService<TimeProvider>(),
+            Loggers(provider).CreateLogger<InvocationJournal>()));
+        return services;
+    }
+
+    private static void AddSqlite(IServiceCollection services, DatabaseOptions options)
+    {
+        services.AddSingleton(provider => new SqliteDatabase(
+            options, provider.GetRequiredService<TimeProvider>(), Loggers(provider)));
+        services.AddSingleton<IDatabase>(provider => provider.GetRequiredService<SqliteDatabase>());
+        services.AddSingleton<ICatalogStore, SqliteCatalogStore>();
+        services.AddSingleton<IInvocationStore, SqliteInvocationStore>();
+        services.AddSingleton<IBlobStore>(_ => new FileBlobStore(options.DataPath));
+    }
+
+    private static ILoggerFactory Loggers(IServiceProvider provider) => provider.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
+
+    private static JournalOptions JournalOptions(DatabaseOptions options) => new()
+    {
+        Window = TimeSpan.FromMilliseconds(options.JournalWindowMs),
+        MaxRows = options.JournalMaxRows,
+        MaxBytes = options.JournalMaxBytes,
+        ShutdownTimeout = TimeSpan.FromMilliseconds(options.ShutdownFlushMs),
+    };
+}

@@ -1,0 +1,97 @@
+namespace Flint.Data.Invocations;
+
+/// <summary>What every store and the journal hold rows and queries to.</summary>
+internal static class InvocationRules
+{
+    private static readonly string[] Statuses = ["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"];
+
+    /// <summary>
+    /// The row as it is stored: text that a database refuses (NUL, half a surrogate pair) is replaced by U+FFFD, for a record is never refused over its text.
+    /// Throws <see cref="ArgumentException"/> for an id that is no UUID or an unknown status.
+    /// </summary>
+    public static InvocationRow Storable(InvocationRow row)
+    {
+        InvocationId.Parse(row.Id, nameof(row.Id));
+        CheckStatus(row.Status);
+        return IsClean(row) ? row : row with
+        {
+            TenantId = StorableText.Clean(row.TenantId)!,
+            FunctionId = StorableText.Clean(row.FunctionId)!,
+            FunctionName = StorableText.Clean(row.FunctionName)!,
+            Version = StorableText.Clean(row.Version)!,
+            Qualifier = StorableText.Clean(row.Qualifier),
+            Mode = StorableText.Clean(row.Mode)!,
+            ErrorType = StorableText.Clean(row.ErrorType),
+            ErrorJson = StorableText.Clean(row.ErrorJson),
+            Engine = StorableText.Clean(row.Engine),
+            SandboxId = StorableText.Clean(row.SandboxId),
+            Unenforced = StorableText.Clean(row.Unenforced),
+        };
+    }
+
+    /// <summary>Throws <see cref="ArgumentException"/> for a limit out of range, an unknown status, or a cursor that is no id.</summary>
+    public static void Check(InvocationQuery query)
+    {
+        if (query.Limit is < 1 or > 1000)
+        {
+            throw new ArgumentException($"Limit is {query.Limit}; it must be 1 to 1000.", nameof(query));
+        }
+
+        if (query.Status is not null)
+        {
+            CheckStatus(query.Status);
+        }
+
+        if (query.BeforeId is not null)
+        {
+            InvocationId.Parse(query.BeforeId, nameof(query.BeforeId));
+        }
+    }
+
+    /// <summary>What the stores' SQL asks of a row, for rows that are not there yet.</summary>
+    public static bool Matches(InvocationQuery query, InvocationRow row)
+    {
+        var created = row.CreatedAt.ToUnixTimeMilliseconds();
+        return row.TenantId == query.TenantId
+            && (query.FunctionName is null || row.FunctionName == query.FunctionName)
+            && (query.Status is null || row.Status == query.Status)
+            && (query.ColdStart is null || row.ColdStart == query.ColdStart)
+            && (query.BeforeId is null || string.CompareOrdinal(row.Id, query.BeforeId) < 0)
+            && (query.From is null || created >= query.From.Value.ToUnixTimeMilliseconds())
+            && (query.To is null || created < query.To.Value.ToUnixTimeMilliseconds());
+    }
+
+    public static InvocationRow WithoutData(InvocationRow row) => row with { Payload = null, Result = null, Log = null };
+
+    /// <summary>Cuts rows that were read one beyond the limit.</summary>
+    public static InvocationPage Page(List<InvocationRow> rows, int limit)
+    {
+        var more = rows.Count > limit;
+        if (more)
+        {
+            rows.RemoveRange(limit, rows.Count - limit);
+        }
+
+        return new InvocationPage(rows, more);
+    }
+
+    /// <summary>True when the row needs one in the cold table.</summary>
+    public static bool HasData(InvocationRow row) =>
+        row.Payload is not null || row.Result is not null || row.Log is not null || row.ErrorJson is not null
+        || row.LogDroppedLines != 0 || row.LogDroppedBytes != 0;
+
+    private static void CheckStatus(string status)
+    {
+        if (!Statuses.AsSpan().Contains(status))
+        {
+            throw new ArgumentException("Status must be PENDING, RUNNING, COMPLETED, FAILED or CANCELLED.", nameof(status));
+        }
+    }
+
+    private static bool IsClean(InvocationRow row) =>
+        StorableText.Is(row.TenantId) && StorableText.Is(row.FunctionId) && StorableText.Is(row.FunctionName) && StorableText.Is(row.Version)
+        && StorableText.Is(row.Mode) && IsCleanOrNull(row.Qualifier) && IsCleanOrNull(row.ErrorType) && IsCleanOrNull(row.ErrorJson)
+        && IsCleanOrNull(row.Engine) && IsCleanOrNull(row.SandboxId) && IsCleanOrNull(row.Unenforced);
+
+    private static bool IsCleanOrNull(string? text) => text is null || StorableText.Is(text);
+}

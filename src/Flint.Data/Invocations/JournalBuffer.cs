@@ -1,0 +1,112 @@
+namespace Flint.Data.Invocations;
+
+/// <summary>
+/// The journal's memory: rows that wait, rows that are being written, and callers that wait for room, in order. Not thread-safe: the
+/// journal holds its lock around every call.
+/// </summary>
+internal sealed class JournalBuffer(JournalOptions options)
+{
+    // What a row costs beside its payload, result, log and error: the object, its strings and its places here.
+    private const int RowOverhead = 1024;
+
+    private readonly Queue<Entry> _waiting = new();
+    private readonly Dictionary<(string TenantId, string Id), InvocationRow> _visible = [];
+    private readonly LinkedList<RoomWaiter> _roomWaiters = new();
+    private int _rows;
+    private long _bytes;
+    private long _waitingBytes;
+    private int _waitingStrict;
+
+    public int Waiting => _waiting.Count;
+
+    /// <summary>Nothing waits and nobody waits for room.</summary>
+    public bool IsEmpty => _waiting.Count == 0 && _roomWaiters.Count == 0;
+
+    /// <summary>True when the next batch should not wait for the window's end.</summary>
+    public bool BatchIsFull =>
+        _waitingStrict > 0 || _roomWaiters.Count > 0 || _waiting.Count >= options.BatchRows || _waitingBytes >= options.BatchBytes;
+
+    public bool HasRoomFor(long size) =>
+        _roomWaiters.Count == 0 && (_rows == 0 || (_rows < options.MaxRows && _bytes + size <= options.MaxBytes));
+
+    public static long SizeOf(InvocationRow row) =>
+        RowOverhead + (row.Payload?.Length ?? 0) + (row.Result?.Length ?? 0) + (row.Log?.Length ?? 0) + (2L * (row.ErrorJson?.Length ?? 0));
+
+    /// <summary>Adds a row. <paramref name="committed"/> is completed when it is committed; null when nobody waits for that.</summary>
+    public void Add(InvocationRow row, long size, TaskCompletionSource? committed)
+    {
+        _waiting.Enqueue(new Entry(row, size, committed));
+        _visible.TryAdd((row.TenantId, row.Id), row);
+        _rows++;
+        _bytes += size;
+        _waitingBytes += size;
+        _waitingStrict += committed is null ? 0 : 1;
+    }
+
+    public void AddRoomWaiter(RoomWaiter waiter) => _roomWaiters.AddLast(waiter);
+
+    /// <summary>The next batch, oldest first; it stays visible until <see cref="Committed"/>.</summary>
+    public List<Entry> TakeBatch()
+    {
+        var batch = new List<Entry>(Math.Min(_waiting.Count, options.BatchRows));
+        var bytes = 0L;
+        while (batch.Count < options.BatchRows && bytes < options.BatchBytes && _waiting.TryDequeue(out var entry))
+        {
+            batch.Add(entry);
+            bytes += entry.Size;
+            _waitingStrict -= entry.Committed is null ? 0 : 1;
+        }
+
+        _waitingBytes -= bytes;
+        return batch;
+    }
+
+    /// <summary>Forgets a batch that the store has, and lets in those who waited for its room.</summary>
+    public void Committed(List<Entry> batch)
+    {
+        foreach (var entry in batch)
+        {
+            _visible.Remove((entry.Row.TenantId, entry.Row.Id));
+            _rows--;
+            _bytes -= entry.Size;
+        }
+
+        while (_roomWaiters.First is { } first)
+        {
+            var waiter = first.Value;
+            _roomWaiters.RemoveFirst();
+            if (!HasRoomAfter(waiter))
+            {
+                _roomWaiters.AddFirst(first);
+                return;
+            }
+
+            if (waiter.Admitted.TrySetResult())
+            {
+                Add(waiter.Row, waiter.Size, waiter.Committed);
+            }
+        }
+    }
+
+    /// <summary>Ends the wait of all who have no room.</summary>
+    public void RefuseRoomWaiters(Exception exception)
+    {
+        foreach (var waiter in _roomWaiters)
+        {
+            waiter.Admitted.TrySetException(exception);
+        }
+
+        _roomWaiters.Clear();
+    }
+
+    public InvocationRow? Find(string tenantId, string id) => _visible.GetValueOrDefault((tenantId, id));
+
+    public List<InvocationRow> Match(Func<InvocationRow, bool> filter) => _visible.Values.Where(filter).ToList();
+
+    private bool HasRoomAfter(RoomWaiter waiter) => _rows == 0 || (_rows < options.MaxRows && _bytes + waiter.Size <= options.MaxBytes);
+
+    internal readonly record struct Entry(InvocationRow Row, long Size, TaskCompletionSource? Committed);
+
+    /// <summary>A caller without room. <see cref="Admitted"/> is cancelled by its token, or completed when its row has been added for it.</summary>
+    internal sealed record RoomWaiter(InvocationRow Row, long Size, TaskCompletionSource? Committed, TaskCompletionSource Admitted);
+}

@@ -1,0 +1,133 @@
+using System.Data.Common;
+using Flint.Data.Invocations;
+using Microsoft.Data.Sqlite;
+
+namespace Flint.Data.Sqlite;
+
+internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocationStore
+{
+    // Deleted in one command of the writer: few enough that others hardly wait.
+    private const int DeleteChunk = 200;
+
+    private static readonly RowReader Rows = new();
+
+    public async Task AppendAsync(IReadOnlyList<InvocationRow> rows, CancellationToken cancellationToken)
+    {
+        var storable = rows.Select(InvocationRules.Storable).ToList();
+        await database.Writer.RunAsync(scope => SqliteInvocationWriter.Append(scope, storable), cancellationToken);
+    }
+
+    public async Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken)
+    {
+        if (!InvocationId.TryParse(id, out var key))
+        {
+            return null;
+        }
+
+        var found = await ReadAsync(InvocationSql.Get, reader => Rows.Read(reader, withData: true), cancellationToken, ("@tenant", tenantId), ("@id", Key(key)));
+        return found.Count == 0 ? null : found[0];
+    }
+
+    public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
+    {
+        InvocationRules.Check(query);
+        List<(string, object)> filters = [("@tenant", query.TenantId), ("@take", query.Limit + 1)];
+        if (query.FunctionName is { } function)
+        {
+            filters.Add(("@function", function));
+        }
+
+        if (query.BeforeId is { } before)
+        {
+            filters.Add(("@before", Key(InvocationId.Parse(before, nameof(query.BeforeId)))));
+        }
+
+        if (query.From is { } from)
+        {
+            filters.AddRange([("@from", from.ToUnixTimeMilliseconds()), ("@fromId", Key(InvocationId.AtLeast(from)))]);
+        }
+
+        if (query.To is { } to)
+        {
+            filters.AddRange([("@to", to.ToUnixTimeMilliseconds()), ("@toId", Key(InvocationId.Above(to)))]);
+        }
+
+        var rows = await ReadAsync(InvocationSql.List(query), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
+        return InvocationRules.Page(rows, query.Limit);
+    }
+
+    public async Task<int> PruneAsync(Retention retention, DateTimeOffset now, int pageSize, CancellationToken cancellationToken)
+    {
+        var deleted = 0;
+        foreach (var tenant in await ReadAsync(InvocationSql.Tenants, reader => reader.GetString(0), cancellationToken))
+        {
+            foreach (var chunk in (await DoomedAsync(tenant, retention, now, pageSize - deleted, cancellationToken)).Chunk(DeleteChunk))
+            {
+                deleted += await database.Writer.RunAsync(scope => SqliteInvocationWriter.Delete(scope, tenant, chunk), cancellationToken);
+            }
+
+            if (deleted >= pageSize)
+            {
+                break;
+            }
+        }
+
+        return deleted;
+    }
+
+    private async Task<List<byte[]>> DoomedAsync(string tenant, Retention retention, DateTimeOffset now, int page, CancellationToken cancellationToken)
+    {
+        Guid? oldestKept = null;
+        if (PruneBounds.Counts(retention))
+        {
+            var found = await ReadAsync(
+                InvocationSql.OldestKept, ReadKey, cancellationToken, ("@tenant", tenant), ("@keep", retention.MaxCount!.Value));
+            oldestKept = found.Count == 0 ? null : new Guid(found[0], bigEndian: true);
+        }
+
+        var bounds = PruneBounds.From(retention, now, oldestKept);
+        return await ReadAsync(
+            InvocationSql.Doomed, ReadKey, cancellationToken,
+            ("@tenant", tenant), ("@below", Key(bounds.Below)), ("@counted", Key(bounds.Counted)), ("@age", bounds.Age.ToUnixTimeMilliseconds()), ("@page", page));
+    }
+
+    private async Task<List<T>> ReadAsync<T>(
+        string sql, Func<DbDataReader, T> read, CancellationToken cancellationToken, params (string Name, object Value)[] parameters)
+    {
+        try
+        {
+            await using var connection = database.OpenReader();
+            await using var command = connection.CreateCommand();
+            command.CommandText = sql;
+            foreach (var (name, value) in parameters)
+            {
+                command.Parameters.AddWithValue(name, value);
+            }
+
+            await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+            var rows = new List<T>();
+            while (await reader.ReadAsync(cancellationToken))
+            {
+                rows.Add(read(reader));
+            }
+
+            return rows;
+        }
+        catch (SqliteException exception)
+        {
+            throw SqliteFault.Translate(exception, database.Path);
+        }
+    }
+
+    private static byte[] ReadKey(DbDataReader reader) => reader.GetFieldValue<byte[]>(0);
+
+    private static byte[] Key(Guid id) => id.ToByteArray(bigEndian: true);
+
+    private sealed class RowReader : InvocationRowReader
+    {
+        protected override string Id(DbDataReader reader, int ordinal) =>
+            new Guid(reader.GetFieldValue<byte[]>(ordinal), bigEndian: true).ToString("D");
+
+        protected override DateTimeOffset Time(DbDataReader reader, int ordinal) => DateTimeOffset.FromUnixTimeMilliseconds(reader.GetInt64(ordinal));
+    }
+}

@@ -1,0 +1,215 @@
+using Flint.Data.Catalog;
+using Flint.Data.Model;
+using Microsoft.EntityFrameworkCore;
+
+namespace Flint.Data.Tests.Conformance;
+
+public abstract class CatalogConformance : StoreConformance
+{
+    [Fact]
+    public async Task A_function_with_versions_and_aliases_reads_back_as_written()
+    {
+        var function = Rows.Function("hello");
+        await AddAsync(Rows.Blob(), function, Rows.Version(function, 1), Rows.Alias(function, "live", 1));
+
+        var read = await Store.Catalog.ReadAsync((db, token) => db.Functions.SingleAsync(token), default);
+
+        read.ShouldBeEquivalentTo(function);
+        (await Store.Catalog.ReadAsync((db, token) => db.FunctionVersions.SingleAsync(token), default)).Number.ShouldBe(1);
+        (await Store.Catalog.ReadAsync((db, token) => db.Aliases.SingleAsync(token), default)).VersionNumber.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_committed_write_survives_reopening()
+    {
+        await AddAsync(Rows.Blob(), Rows.Function("hello"));
+        await ReopenAsync();
+        (await CountAsync()).ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Times_keep_milliseconds_and_become_utc()
+    {
+        var blob = Rows.Blob();
+        blob.CreatedAt = new DateTimeOffset(2026, 3, 1, 14, 0, 0, 123, TimeSpan.FromHours(2)).AddTicks(4567);
+        await AddAsync(blob);
+
+        var read = await Store.Catalog.ReadAsync((db, token) => db.CodeBlobs.SingleAsync(token), default);
+
+        read.CreatedAt.ShouldBe(new DateTimeOffset(2026, 3, 1, 12, 0, 0, 123, TimeSpan.Zero));
+        read.CreatedAt.Offset.ShouldBe(TimeSpan.Zero);
+    }
+
+    [Fact]
+    public async Task Times_can_be_compared_and_sorted_in_queries()
+    {
+        await AddAsync(Rows.Blob());
+        var found = await Store.Catalog.ReadAsync(
+            (db, token) => db.CodeBlobs.Where(blob => blob.CreatedAt <= Rows.Start).OrderBy(blob => blob.CreatedAt).CountAsync(token), default);
+        found.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_second_function_of_one_name_is_a_unique_key_fault()
+    {
+        await AddAsync(Rows.Blob(), Rows.Function("hello"));
+        await Should.ThrowAsync<UniqueKeyException>(() => AddAsync(Rows.Function("hello")));
+        (await CountAsync()).ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_second_blob_of_one_hash_is_a_unique_key_fault()
+    {
+        await AddAsync(Rows.Blob());
+        await Should.ThrowAsync<UniqueKeyException>(() => AddAsync(Rows.Blob()));
+    }
+
+    [Fact]
+    public async Task Tenants_may_use_the_same_names_and_hashes()
+    {
+        await AddAsync(Rows.Blob("one"), Rows.Blob("two"), Rows.Function("hello", "one"), Rows.Function("hello", "two"));
+        (await CountAsync()).ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task A_command_that_throws_leaves_nothing_and_the_next_one_works()
+    {
+        await Should.ThrowAsync<InvalidDataException>(() => Store.Catalog.WriteAsync<int>(
+            async (db, token) =>
+            {
+                db.Add(Rows.Blob());
+                await db.SaveChangesAsync(token);
+                throw new InvalidDataException("no");
+            },
+            default));
+        await AddAsync(Rows.Blob());
+        (await Store.Catalog.ReadAsync((db, token) => db.CodeBlobs.CountAsync(token), default)).ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_stale_revision_is_refused()
+    {
+        var function = Rows.Function("hello");
+        await AddAsync(Rows.Blob(), function);
+
+        await Should.ThrowAsync<DbUpdateConcurrencyException>(() => Store.Catalog.WriteAsync(
+            async (db, token) =>
+            {
+                var entity = await db.Functions.SingleAsync(token);
+                db.Entry(entity).Property(found => found.RevisionId).OriginalValue = "stale";
+                entity.RevisionId = "new";
+                entity.MemoryMb = 256;
+                return await db.SaveChangesAsync(token);
+            },
+            default));
+        (await Store.Catalog.ReadAsync((db, token) => db.Functions.SingleAsync(token), default)).MemoryMb.ShouldBe(128);
+    }
+
+    [Fact]
+    public async Task Deleting_a_function_takes_its_versions_and_aliases_along()
+    {
+        var function = Rows.Function("hello");
+        await AddAsync(Rows.Blob(), function, Rows.Version(function, 1), Rows.Version(function, 2), Rows.Alias(function, "live", 2));
+
+        await Store.Catalog.WriteAsync(
+            async (db, token) =>
+            {
+                db.Functions.Remove(await db.Functions.SingleAsync(token));
+                return await db.SaveChangesAsync(token);
+            },
+            default);
+
+        (await Store.Catalog.ReadAsync((db, token) => db.FunctionVersions.CountAsync(token), default)).ShouldBe(0);
+        (await Store.Catalog.ReadAsync((db, token) => db.Aliases.CountAsync(token), default)).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Code_in_use_and_versions_with_aliases_cannot_be_deleted()
+    {
+        var function = Rows.Function("hello");
+        await AddAsync(Rows.Blob(), function, Rows.Version(function, 1), Rows.Alias(function, "live", 1));
+
+        await Should.ThrowAsync<Exception>(() => Store.Catalog.WriteAsync((db, token) => db.CodeBlobs.ExecuteDeleteAsync(token), default));
+        await Should.ThrowAsync<Exception>(() => Store.Catalog.WriteAsync((db, token) => db.FunctionVersions.ExecuteDeleteAsync(token), default));
+    }
+
+    [Fact]
+    public async Task Text_that_a_database_would_alter_is_refused()
+    {
+        foreach (var text in new[] { "a\0b", "a\ud800", "\udc00a" })
+        {
+            var function = Rows.Function("hello");
+            function.Description = text;
+            (await Should.ThrowAsync<ArgumentException>(() => AddAsync(Rows.Blob(), function))).Message.ShouldContain("Description");
+        }
+    }
+
+    [Fact]
+    public async Task Names_sort_by_bytes()
+    {
+        await AddAsync(Rows.Blob(), Rows.Function("b"), Rows.Function("B"), Rows.Function("a_"), Rows.Function("a-"), Rows.Function("é"));
+        var names = await Store.Catalog.ReadAsync((db, token) => db.Functions.OrderBy(f => f.Name).Select(f => f.Name).ToListAsync(token), default);
+        names.ShouldBe(["B", "a-", "a_", "b", "é"]);
+    }
+
+    [Fact]
+    public async Task Many_parallel_writers_all_commit()
+    {
+        await AddAsync(Rows.Blob());
+        var writers = Enumerable.Range(0, 64).Select(i => Task.Run(() => AddAsync(Rows.Function($"f{i}"))));
+        await Task.WhenAll(writers);
+        (await CountAsync()).ShouldBe(64);
+    }
+
+    [Fact]
+    public async Task A_failing_writer_does_not_undo_those_beside_it()
+    {
+        await AddAsync(Rows.Blob());
+        var writers = Enumerable.Range(0, 60).Select(i => Task.Run(() => TryAddAsync(Rows.Function($"f{i % 20}")))).ToList();
+        var won = (await Task.WhenAll(writers)).Count(added => added);
+        won.ShouldBe(20);
+        (await CountAsync()).ShouldBe(20);
+    }
+
+    [Fact]
+    public async Task A_cancelled_command_is_not_run()
+    {
+        using var cancelled = new CancellationTokenSource();
+        await cancelled.CancelAsync();
+        var ran = false;
+        await Should.ThrowAsync<OperationCanceledException>(() => Store.Catalog.WriteAsync(
+            (_, _) =>
+            {
+                ran = true;
+                return Task.FromResult(1);
+            },
+            cancelled.Token));
+        ran.ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task Ping_answers() => await Store.Database.PingAsync(default);
+
+    private protected Task<int> CountAsync() => Store.Catalog.ReadAsync((db, token) => db.Functions.CountAsync(token), default);
+
+    private protected Task<int> AddAsync(params object[] entities) => Store.Catalog.WriteAsync(
+        (db, token) =>
+        {
+            db.AddRange(entities);
+            return db.SaveChangesAsync(token);
+        },
+        default);
+
+    private async Task<bool> TryAddAsync(FunctionEntity function)
+    {
+        try
+        {
+            await AddAsync(function);
+            return true;
+        }
+        catch (UniqueKeyException)
+        {
+            return false;
+        }
+    }
+}
