@@ -42,6 +42,7 @@ internal abstract class InvocationRowReader
 
     private static string? Text(DbDataReader reader, int ordinal) => reader.IsDBNull(ordinal) ? null : reader.GetString(ordinal);
 
+    // A bare null in this expression would become an empty memory, by way of an array.
     private static ReadOnlyMemory<byte>? Bytes(DbDataReader reader, int ordinal) =>
-        reader.IsDBNull(ordinal) ? null : new ReadOnlyMemory<byte>(reader.GetFieldValue<byte[]>(ordinal));
+        reader.IsDBNull(ordinal) ? default(ReadOnlyMemory<byte>?) : reader.GetFieldValue<byte[]>(ordinal);
 }
