@@ -1,0 +1,67 @@
+using System.Diagnostics;
+using Flint.Runtime.Invocation;
+
+namespace Flint.Runtime.Pooling;
+
+/// <summary>
+/// The sandboxes of one function version and revision. Holds no lock of its own: <see cref="SandboxPools"/> owns it, and every member is
+/// called under its lock.
+/// </summary>
+internal sealed class SandboxPool(SpecKey key)
+{
+    /// <summary>The oldest first; rented from the end, whose caches are hot, and expired from the front.</summary>
+    private readonly List<PooledSandbox> _idle = [];
+
+    public SpecKey Key { get; } = key;
+
+    /// <summary>A newer revision exists, or the function is gone: nothing is kept warm any more.</summary>
+    public bool Retired { get; private set; }
+
+    /// <summary>Timestamp; means something only when <see cref="Retired"/>.</summary>
+    public long RetiredAt { get; private set; }
+
+    /// <summary>Its sandboxes from grant to proof of being gone.</summary>
+    public int Live { get; set; }
+
+    /// <summary>First come, first served among those who wait for this function's sandboxes.</summary>
+    public LinkedList<SandboxWaiter> Waiters { get; } = new();
+
+    public int IdleCount => _idle.Count;
+
+    public PooledSandbox? OldestIdle => _idle.Count > 0 ? _idle[0] : null;
+
+    public bool IsUnused => Live == 0 && Waiters.Count == 0;
+
+    public void RetireLocked(long now)
+    {
+        Retired = true;
+        RetiredAt = now;
+    }
+
+    public PooledSandbox? TakeHottestLocked()
+    {
+        if (_idle.Count == 0)
+        {
+            return null;
+        }
+        var sandbox = _idle[^1];
+        _idle.RemoveAt(_idle.Count - 1);
+        return sandbox;
+    }
+
+    public void PutLocked(PooledSandbox sandbox)
+    {
+        Debug.Assert(!Retired && sandbox.State == PooledSandbox.Phase.Idle);
+        _idle.Add(sandbox);
+    }
+
+    /// <summary>False when it is not idle here: rented or closed in the meantime.</summary>
+    public bool RemoveLocked(PooledSandbox sandbox) => _idle.Remove(sandbox);
+
+    public PooledSandbox[] TakeAllLocked()
+    {
+        var all = _idle.ToArray();
+        _idle.Clear();
+        return all;
+    }
+}
