@@ -22,13 +22,15 @@ public sealed class InvocationLog(int maxBytes, TimeProvider time)
     private DateTimeOffset _markTime;
     private bool _completed;
 
-    /// <summary>A line of the platform's own (START, END, REPORT); never dropped.</summary>
+    /// <summary>A line of the platform's own (START, END, REPORT); never dropped. It ends raw lines that are unfinished, so that they stand before it.</summary>
     public void AddPlatform(string text)
     {
         lock (_lock)
         {
             if (!_completed)
             {
+                FlushRaw(LogStream.Stdout, _stdout);
+                FlushRaw(LogStream.Stderr, _stderr);
                 _lines.Add(new LogLine(time.GetUtcNow(), LogStream.Platform, text));
             }
         }
@@ -70,6 +72,15 @@ public sealed class InvocationLog(int maxBytes, TimeProvider time)
             {
                 AddLine(stream, line);
             }
+        }
+    }
+
+    /// <summary>The lines so far, unfinished raw ones excepted.</summary>
+    public CapturedLog Snapshot()
+    {
+        lock (_lock)
+        {
+            return new CapturedLog([.. _lines], _droppedLines, _droppedBytes);
         }
     }
 

@@ -14,16 +14,18 @@ public sealed record InvocationOutcome
     /// <summary>Null exactly when <see cref="Status"/> is <see cref="InvocationStatus.Completed"/>.</summary>
     public InvocationError? Error { get; init; }
     public bool ColdStart { get; init; }
+    /// <summary>When it had a sandbox, or room for one; when it was refused, if it never had.</summary>
     public DateTimeOffset StartedAt { get; init; }
     public DateTimeOffset CompletedAt { get; init; }
     /// <summary>From handing the event to the guest to its answer; zero when it never ran.</summary>
     public TimeSpan Duration { get; init; }
-    /// <summary>From asking for a sandbox to the handler being loaded; null when warm.</summary>
+    /// <summary>From asking the engine for a sandbox to the handler being loaded or having failed to; null when warm. Not billed.</summary>
     public TimeSpan? InitDuration { get; init; }
     /// <summary>Peak memory of the sandbox during this invocation in bytes; null when the host cannot tell.</summary>
     public long? PeakMemoryBytes { get; init; }
     public string? SandboxId { get; init; }
     public CapturedLog Log { get; init; } = CapturedLog.Empty;
+    public InvocationTimings Timings { get; init; }
 
     /// <summary>Milliseconds billed: duration rounded up to the next one, as Lambda does.</summary>
     public long BilledMs => (long)Math.Ceiling(Duration.TotalMilliseconds);

@@ -1,4 +1,5 @@
 using Flint.Runtime.Invocation;
+using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.Logging;
 
 namespace Flint.Runtime.Pooling;
@@ -9,7 +10,10 @@ public sealed partial class SandboxPools
     /// <summary>A retired pool is remembered this long, so that a late request with the old revision does not take it for a new one.</summary>
     private static readonly TimeSpan RetiredMemory = TimeSpan.FromMinutes(1);
 
-    /// <summary>After its first process has ended, what the guest had sent is still read for this long; then its channel is closed.</summary>
+    /// <summary>
+    /// What a guest had sent is still read for this long after its first process has ended or its time was up; then it is killed, because a process that
+    /// outlived it may hold the channel open.
+    /// </summary>
     private static readonly TimeSpan LastWords = TimeSpan.FromMilliseconds(250);
 
     // All under _lock.
@@ -143,7 +147,7 @@ public sealed partial class SandboxPools
             while (_waiters.First is { Value: { } waiter })
             {
                 DequeueLocked(waiter);
-                waiter.RefuseLocked(new Sandboxing.EngineException("This worker is stopping and takes no more work."));
+                waiter.RefuseLocked(new EngineException("This worker is stopping and takes no more work."));
             }
             foreach (var pool in _pools.Values)
             {
@@ -212,15 +216,18 @@ public sealed partial class SandboxPools
         }
         if (busy)
         {
-            _ = EndChannelAsync(slot);
+            KillSoon(slot.Sandbox!);
         }
     }
 
-    /// <summary>A process that outlived the guest may hold the channel open; the invocation that reads it must still end.</summary>
-    private async Task EndChannelAsync(PooledSandbox slot)
+    /// <summary>Kills a sandbox that an invocation still reads, after a moment for its last words.</summary>
+    internal void KillSoon(GuardedSandbox sandbox) => _ = KillAsync(sandbox);
+
+    /// <summary>Cannot fault: the delay has no token and the janitor does not throw.</summary>
+    private async Task KillAsync(GuardedSandbox sandbox)
     {
         await Task.Delay(LastWords, _time, CancellationToken.None);
-        _janitor.Discard(slot.Sandbox!);
+        _janitor.Discard(sandbox);
     }
 
     private void Retire(Func<SandboxPool, bool> which) => Change(() =>

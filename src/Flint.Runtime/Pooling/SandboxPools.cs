@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using Flint.Runtime.Guest;
 using Flint.Runtime.Invocation;
 using Flint.Runtime.Sandboxing;
@@ -75,6 +76,23 @@ public sealed partial class SandboxPools
         }
         Destroy(discards);
         return granted is not null ? new ValueTask<PooledSandbox>(granted) : new ValueTask<PooledSandbox>(WaitAsync(waiter!, cancellationToken));
+    }
+
+    /// <summary>The fast path alone: a warm sandbox when there is one.</summary>
+    internal bool TryRentIdle(FunctionSpec spec, [NotNullWhen(true)] out PooledSandbox? slot)
+    {
+        slot = null;
+        List<PooledSandbox>? discards;
+        lock (_lock)
+        {
+            if (spec.Freshness == Freshness.Warm && !_stopped && _pools.TryGetValue(spec.Key, out var pool))
+            {
+                slot = TakeIdleLocked(pool);
+            }
+            discards = TakeDiscardsLocked();
+        }
+        Destroy(discards);
+        return slot is not null;
     }
 
     /// <summary>Puts the engine's sandbox into a new unit of capacity.</summary>

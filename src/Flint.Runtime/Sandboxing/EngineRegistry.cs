@@ -16,6 +16,7 @@ public sealed partial class EngineRegistry : IAsyncDisposable
     private readonly Dictionary<string, Slot> _slots;
     private readonly SandboxJanitor _janitor;
     private readonly ILogger<EngineRegistry> _logger;
+    private bool _disposed;
 
     public EngineRegistry(IEnumerable<ISandboxEngine> engines, SandboxJanitor janitor, ILogger<EngineRegistry> logger)
     {
@@ -60,8 +61,13 @@ public sealed partial class EngineRegistry : IAsyncDisposable
 
     internal bool CanFreeze(string engine) => _slots.TryGetValue(engine, out var slot) && slot.Status.Capabilities is { Freeze: true };
 
+    /// <summary>Idempotent: shutdown calls it before the container does.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _disposed, true))
+        {
+            return;
+        }
         foreach (var slot in _slots.Values)
         {
             try

@@ -11,7 +11,7 @@ public sealed record SandboxSpec
     public required int MemoryMb { get; init; }
     /// <summary>Size of the private /tmp, accounted beyond <see cref="MemoryMb"/>.</summary>
     public required int TmpMb { get; init; }
-    /// <summary>The guest's whole environment.</summary>
+    /// <summary>The function's environment; the engine lays its runtime's own variables (PATH, LANG ...) beneath, so these win.</summary>
     public required IReadOnlyDictionary<string, string> Environment { get; init; }
     /// <summary>Hard CPU quota in thousandths of a core; null means weight by memory only.</summary>
     public int? CpuQuotaMilli { get; init; }

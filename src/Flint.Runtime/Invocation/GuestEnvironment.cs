@@ -1,0 +1,54 @@
+using System.Globalization;
+
+namespace Flint.Runtime.Invocation;
+
+/// <summary>
+/// The function-level environment of a sandbox: Lambda's variables and the user's. The engine lays its runtime's own beneath (PATH, LANG,
+/// TZ ...), so the user's win over those. No credentials are among them.
+/// </summary>
+internal static class GuestEnvironment
+{
+    /// <summary>
+    /// Flint has no regions; tools want one. The user may set another for calls to real services.
+    /// </summary>
+    private const string Region = "local";
+
+    /// <param name="function">What will run.</param>
+    /// <param name="logStream">Lambda's form: <c>YYYY/MM/DD/[version]32 hex digits</c>, one per sandbox.</param>
+    public static Dictionary<string, string> Build(FunctionSpec function, string logStream)
+    {
+        var environment = new Dictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["AWS_REGION"] = Region,
+            ["AWS_DEFAULT_REGION"] = Region,
+            ["AWS_EXECUTION_ENV"] = ExecutionEnvironment(function.Runtime),
+        };
+        foreach (var (name, value) in function.Environment)
+        {
+            environment[name] = value;
+        }
+        // Reserved: what describes the sandbox is true, whatever the user wrote.
+        environment["_HANDLER"] = function.Handler;
+        environment["LAMBDA_TASK_ROOT"] = "/var/task";
+        environment["AWS_LAMBDA_FUNCTION_NAME"] = function.Name;
+        environment["AWS_LAMBDA_FUNCTION_VERSION"] = function.Version;
+        environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = function.MemoryMb.ToString(CultureInfo.InvariantCulture);
+        environment["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand";
+        environment["AWS_LAMBDA_LOG_GROUP_NAME"] = "/aws/lambda/" + function.Name;
+        environment["AWS_LAMBDA_LOG_STREAM_NAME"] = logStream;
+        return environment;
+    }
+
+    public static string LogStream(FunctionSpec function, DateTimeOffset now) =>
+        string.Create(CultureInfo.InvariantCulture, $"{now.UtcDateTime:yyyy/MM/dd}/[{function.Version}]{Guid.NewGuid():N}");
+
+    public static string Arn(FunctionSpec function)
+    {
+        var arn = $"arn:flint:lambda:{Region}:{function.TenantId}:function:{function.Name}";
+        return function.Version == "$LATEST" ? arn : $"{arn}:{function.Version}";
+    }
+
+    /// <summary>Lambda's runtime names: <c>AWS_Lambda_python3.11</c>, <c>AWS_Lambda_nodejs20.x</c>.</summary>
+    private static string ExecutionEnvironment(string runtime) =>
+        runtime.StartsWith("nodejs", StringComparison.Ordinal) ? $"AWS_Lambda_{runtime}.x" : $"AWS_Lambda_{runtime}";
+}

@@ -1,0 +1,81 @@
+using Flint.Runtime.Guest;
+using Flint.Runtime.Pooling;
+
+namespace Flint.Runtime.Invocation;
+
+/// <summary>What the dispatcher knows about one invocation while it is under way. Owned by one dispatch; not thread-safe.</summary>
+internal sealed class InvocationRun(InvocationRequest request, InvocationLog log, TimeProvider time)
+{
+    private readonly long _asked = time.GetTimestamp();
+
+    public InvocationRequest Request { get; } = request;
+    public FunctionSpec Function => Request.Function;
+    public InvocationLog Log { get; } = log;
+
+    /// <summary>Null before one was granted, and after it was given back or handed on.</summary>
+    public PooledSandbox? Slot { get; set; }
+
+    /// <summary>The sandbox is fit for another invocation.</summary>
+    public bool Fit { get; set; }
+
+    /// <summary>The event may have reached the guest: from here on the function is to blame for a broken channel, and nothing is retried.</summary>
+    public bool Sent { get; set; }
+
+    public string? SandboxId { get; set; }
+    public DateTimeOffset StartedAt { get; set; }
+    public bool ColdStart { get; set; }
+    public bool StartLineWritten { get; set; }
+    public TimeSpan Queued { get; set; }
+    public TimeSpan Created { get; set; }
+    public TimeSpan Initialised { get; set; }
+    public TimeSpan Prepared { get; set; }
+    public TimeSpan Ran { get; set; }
+    public long? PeakMemoryBytes { get; set; }
+
+    public void Granted()
+    {
+        Queued = time.GetElapsedTime(_asked);
+        StartedAt = time.GetUtcNow();
+    }
+
+    public InvocationOutcome Outcome(ReadOnlyMemory<byte> result, InvocationError? error)
+    {
+        var completedAt = time.GetUtcNow();
+        var outcome = new InvocationOutcome
+        {
+            Status = error switch
+            {
+                null => InvocationStatus.Completed,
+                { Type: FaultType.Cancelled } => InvocationStatus.Cancelled,
+                _ => InvocationStatus.Failed,
+            },
+            Result = error is null ? result : default,
+            Error = error,
+            ColdStart = ColdStart,
+            StartedAt = StartedAt == default ? completedAt : StartedAt,
+            CompletedAt = completedAt,
+            Duration = Ran,
+            InitDuration = ColdStart ? Created + Initialised : null,
+            PeakMemoryBytes = PeakMemoryBytes,
+            SandboxId = SandboxId,
+            Timings = new InvocationTimings(Queued, Created, Initialised, Prepared, Ran),
+        };
+        WriteLines(outcome);
+        return outcome with { Log = Log.Complete() };
+    }
+
+    /// <summary>An invocation that never had a sandbox has no log; every other one reads START, END, REPORT, also when its init failed.</summary>
+    private void WriteLines(InvocationOutcome outcome)
+    {
+        if (SandboxId is null)
+        {
+            return;
+        }
+        if (!StartLineWritten)
+        {
+            Log.AddPlatform(PlatformLines.Start(Request.Id, Function.Version));
+        }
+        Log.AddPlatform(PlatformLines.End(Request.Id));
+        Log.AddPlatform(PlatformLines.Report(Request, outcome));
+    }
+}
