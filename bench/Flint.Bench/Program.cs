@@ -1,0 +1,33 @@
+using System.Runtime.InteropServices;
+using Flint.Bench;
+using Flint.Bench.Machine;
+using Flint.Bench.Measurements;
+using Flint.Bench.Reporting;
+
+// Exit status: 0 printed, 1 something failed or gave a wrong answer, 2 wrong arguments, 130 interrupted.
+using CancellationTokenSource interrupted = new();
+void Interrupt(PosixSignalContext context)
+{
+    context.Cancel = true;
+    interrupted.Cancel();
+}
+using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+try
+{
+    BenchOptions options = BenchOptions.Parse(args);
+    Report report = new(options, await MachineFacts.ReadAsync(options, interrupted.Token));
+    await Groups.RunAsync(options, report, interrupted.Token);
+    await Console.Out.WriteLineAsync(report.Render());
+    await report.WriteAsync(interrupted.Token);
+    return report.HasFailures ? 1 : 0;
+}
+catch (BenchException exception)
+{
+    await Console.Error.WriteLineAsync($"bench: {exception.Message}");
+    return 2;
+}
+catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
+{
+    return 130;
+}
