@@ -34,14 +34,14 @@ internal sealed class HttpWorkload
     /// <param name="echo">The peer answers the body itself instead of what the function computes.</param>
     public static HttpWorkload Create(int port, string path, int eventBytes, bool echo = false)
     {
-        const string before = "{\"n\":";
-        const string between = ",\"pad\":\"";
-        const string after = "\"}";
-        int padLength = Math.Max(1, eventBytes - before.Length - Digits - between.Length - after.Length);
-        string body = string.Create(CultureInfo.InvariantCulture, $"{before}{FirstNumber}{between}{new string('x', padLength)}{after}");
+        const string Before = "{\"n\":";
+        const string Between = ",\"pad\":\"";
+        const string After = "\"}";
+        int padLength = Math.Max(1, eventBytes - Before.Length - Digits - Between.Length - After.Length);
+        string body = string.Create(CultureInfo.InvariantCulture, $"{Before}{FirstNumber}{Between}{new string('x', padLength)}{After}");
         string head = string.Create(CultureInfo.InvariantCulture,
             $"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n");
-        return new HttpWorkload(Encoding.ASCII.GetBytes(head + body), head.Length, head.Length + before.Length, padLength, echo);
+        return new HttpWorkload(Encoding.ASCII.GetBytes(head + body), head.Length, head.Length + Before.Length, padLength, echo);
     }
 
     public int RequestLength => _request.Length;

@@ -62,13 +62,14 @@ internal sealed record Bar
     public double? MaxP99 { get; init; }
     public double? MinPerSecond { get; init; }
     public double? MaxValue { get; init; }
+    public string? Unit { get; init; }
 
     public static Bar Fresh { get; } = new() { MaxP50 = 4, MaxP99 = 15, MinPerSecond = 350 };
     public static Bar Warm { get; } = new() { MaxP50 = 0.2, MinPerSecond = 12_000 };
-    public static Bar Ready { get; } = new() { MaxValue = 1.5 };
-    public static Bar IdleServer { get; } = new() { MaxValue = 150 };
-    public static Bar IdlePython { get; } = new() { MaxValue = 3 };
-    public static Bar IdleNode { get; } = new() { MaxValue = 5 };
+    public static Bar Ready { get; } = new() { MaxValue = 1.5, Unit = "s" };
+    public static Bar IdleServer { get; } = new() { MaxValue = 150, Unit = "MB" };
+    public static Bar IdlePython { get; } = new() { MaxValue = 3, Unit = "MB" };
+    public static Bar IdleNode { get; } = new() { MaxValue = 5, Unit = "MB" };
 
     public bool IsMetBy(Figures figures) =>
         !(figures.P50 > MaxP50) && !(figures.P99 > MaxP99) && !(figures.PerSecond < MinPerSecond) && !(figures.Value > MaxValue);

@@ -44,14 +44,14 @@ internal static class Table
         Time(row.Figures.P99),
         row.Figures.PerSecond is double rate ? rate.ToString(rate < 100 ? "0.0" : "0", CultureInfo.InvariantCulture) : "",
         row.Figures.Value is double value ? string.Create(CultureInfo.InvariantCulture, $"{value:0.00} {row.Figures.Unit}") : "",
-        Promise(row.Bar, row.Figures.Unit),
+        Promise(row.Bar),
         Name(row.Verdict),
     ];
 
     private static string Time(double? milliseconds) =>
         milliseconds is double time ? time.ToString(time < 10 ? "0.000" : "0.0", CultureInfo.InvariantCulture) : "";
 
-    private static string Promise(Bar? bar, string? unit)
+    private static string Promise(Bar? bar)
     {
         List<string> parts = [];
         if (bar?.MaxP50 is double p50)
@@ -68,7 +68,7 @@ internal static class Table
         }
         if (bar?.MaxValue is double value)
         {
-            parts.Add(string.Create(CultureInfo.InvariantCulture, $"<= {value} {unit}"));
+            parts.Add(string.Create(CultureInfo.InvariantCulture, $"<= {value} {bar.Unit}"));
         }
         return string.Join(", ", parts);
     }
