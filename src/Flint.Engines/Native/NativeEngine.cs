@@ -148,6 +148,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
             arguments.AddRange(["--root", options.RootPath]);
         }
 
+        arguments.AddRange(options.ExtraLauncherArguments);
         return new LauncherCommand(files.LauncherPath, arguments);
     }
 

@@ -45,6 +45,9 @@ public sealed class NativeEngineOptions
     /// <summary>Sandboxes made ahead of demand for each tenant. Range 0 to 256; default 4, which covers a burst while others are made.</summary>
     public int ReadySandboxes { get; set; } = 4;
 
+    /// <summary>Given to the launcher after its other options. Internal, so no configuration can set it: the tests' variant of the launcher has options of its own.</summary>
+    internal IReadOnlyList<string> ExtraLauncherArguments { get; set; } = [];
+
     /// <summary>All problems of these settings; empty when there are none.</summary>
     public IReadOnlyList<string> Validate()
     {
