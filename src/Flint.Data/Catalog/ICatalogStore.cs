@@ -11,8 +11,9 @@ public interface ICatalogStore
 
     /// <summary>
     /// Runs <paramref name="command"/> in one transaction that is committed (durably) before the task completes, and rolled back when it throws.
-    /// The command saves its own changes and does nothing but database work: it may hold the only writer. A violated unique key
-    /// surfaces as <see cref="UniqueKeyException"/>.
+    /// The command saves its own changes and does nothing but database work: it may hold the only writer, must not start another write, and is run
+    /// again when the connection broke before the commit. A violated unique key surfaces as <see cref="UniqueKeyException"/>, a stale revision as EF's
+    /// DbUpdateConcurrencyException, a database that cannot work as <see cref="DatabaseException"/> (the outcome is then unknown if it was lost during the commit).
     /// </summary>
     Task<T> WriteAsync<T>(Func<FlintDbContext, CancellationToken, Task<T>> command, CancellationToken cancellationToken);
 }

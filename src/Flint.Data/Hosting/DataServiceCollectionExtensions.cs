@@ -1,6 +1,7 @@
 using Flint.Data.Blobs;
 using Flint.Data.Catalog;
 using Flint.Data.Invocations;
+using Flint.Data.Postgres;
 using Flint.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -24,7 +25,15 @@ public static class DataServiceCollectionExtensions
         }
 
         services.TryAddSingleton(TimeProvider.System);
-        AddSqlite(services, options);
+        if (options.UsesPostgres)
+        {
+            AddPostgres(services, options);
+        }
+        else
+        {
+            AddSqlite(services, options);
+        }
+
         services.AddSingleton(provider => new InvocationJournal(
             provider.GetRequiredService<IInvocationStore>(),
             JournalOptions(options),
@@ -41,6 +50,15 @@ public static class DataServiceCollectionExtensions
         services.AddSingleton<ICatalogStore, SqliteCatalogStore>();
         services.AddSingleton<IInvocationStore, SqliteInvocationStore>();
         services.AddSingleton<IBlobStore>(_ => new FileBlobStore(options.DataPath));
+    }
+
+    private static void AddPostgres(IServiceCollection services, DatabaseOptions options)
+    {
+        services.AddSingleton(provider => new PostgresDatabase(options, provider.GetRequiredService<TimeProvider>(), Loggers(provider)));
+        services.AddSingleton<IDatabase>(provider => provider.GetRequiredService<PostgresDatabase>());
+        services.AddSingleton<ICatalogStore, PostgresCatalogStore>();
+        services.AddSingleton<IInvocationStore, PostgresInvocationStore>();
+        services.AddSingleton<IBlobStore, PostgresBlobStore>();
     }
 
     private static ILoggerFactory Loggers(IServiceProvider provider) => provider.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;

@@ -1,0 +1,138 @@
+using System.Data.Common;
+using Flint.Data.Invocations;
+using Npgsql;
+
+namespace Flint.Data.Postgres;
+
+internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvocationStore
+{
+    private const string DeletePage = $"""
+        WITH doomed AS ({InvocationSql.Doomed} FOR UPDATE SKIP LOCKED),
+            deleted AS (DELETE FROM invocations i USING doomed d WHERE i.tenant_id = @tenant AND i.id = d.id RETURNING i.id),
+            cold AS (DELETE FROM invocation_data c USING deleted d WHERE c.tenant_id = @tenant AND c.id = d.id)
+        SELECT count(*) FROM deleted
+        """;
+
+    private static readonly RowReader Rows = new();
+
+    public async Task AppendAsync(IReadOnlyList<InvocationRow> rows, CancellationToken cancellationToken)
+    {
+        if (rows.Count == 0)
+        {
+            return;
+        }
+
+        var storable = rows.Select(InvocationRules.Storable)
+            .DistinctBy(row => (row.TenantId, row.Id))
+            .OrderBy(row => row.Id, StringComparer.Ordinal).ThenBy(row => row.TenantId, StringComparer.Ordinal)
+            .ToList();
+        await database.RunAsync(
+            async connection =>
+            {
+                await using var command = PostgresAppend.Command(connection, storable);
+                return await command.ExecuteNonQueryAsync(cancellationToken);
+            },
+            cancellationToken);
+    }
+
+    public async Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken)
+    {
+        if (!InvocationId.TryParse(id, out var key))
+        {
+            return null;
+        }
+
+        var found = await ReadAsync(InvocationSql.Get, reader => Rows.Read(reader, withData: true), cancellationToken, ("@tenant", tenantId), ("@id", key));
+        return found.Count == 0 ? null : found[0];
+    }
+
+    public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
+    {
+        InvocationRules.Check(query);
+        List<(string, object)> filters = [("@tenant", query.TenantId), ("@take", query.Limit + 1)];
+        if (query.FunctionName is { } function)
+        {
+            filters.Add(("@function", StorableText.Clean(function)!));
+        }
+
+        if (query.BeforeId is { } before)
+        {
+            filters.Add(("@before", InvocationId.Parse(before, nameof(query.BeforeId))));
+        }
+
+        if (query.From is { } from)
+        {
+            filters.AddRange([("@from", Time(from)), ("@fromId", InvocationId.AtLeast(from))]);
+        }
+
+        if (query.To is { } to)
+        {
+            filters.AddRange([("@to", Time(to)), ("@toId", InvocationId.Above(to))]);
+        }
+
+        var rows = await ReadAsync(InvocationSql.List(query), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
+        return InvocationRules.Page(rows, query.Limit);
+    }
+
+    public async Task<int> PruneAsync(Retention retention, DateTimeOffset now, int pageSize, CancellationToken cancellationToken)
+    {
+        var deleted = 0;
+        foreach (var tenant in await ReadAsync(InvocationSql.Tenants, reader => reader.GetString(0), cancellationToken))
+        {
+            deleted += await PruneTenantAsync(tenant, retention, now, pageSize - deleted, cancellationToken);
+            if (deleted >= pageSize)
+            {
+                break;
+            }
+        }
+
+        return deleted;
+    }
+
+    private async Task<int> PruneTenantAsync(string tenant, Retention retention, DateTimeOffset now, int page, CancellationToken cancellationToken)
+    {
+        Guid? oldestKept = null;
+        if (PruneBounds.Counts(retention))
+        {
+            var found = await ReadAsync(
+                InvocationSql.OldestKept, reader => reader.GetGuid(0), cancellationToken, ("@tenant", tenant), ("@keep", retention.MaxCount!.Value));
+            oldestKept = found.Count == 0 ? null : found[0];
+        }
+
+        var bounds = PruneBounds.From(retention, now, oldestKept);
+        var deleted = await ReadAsync(
+            DeletePage, reader => reader.GetInt64(0), cancellationToken,
+            ("@tenant", tenant), ("@below", bounds.Below), ("@counted", bounds.Counted), ("@age", Time(bounds.Age)), ("@page", page));
+        return (int)deleted[0];
+    }
+
+    private Task<List<T>> ReadAsync<T>(
+        string sql, Func<DbDataReader, T> read, CancellationToken cancellationToken, params (string Name, object Value)[] parameters) => database.RunAsync(
+        async connection =>
+        {
+            await using var command = new NpgsqlCommand(sql, connection);
+            foreach (var (name, value) in parameters)
+            {
+                command.Parameters.AddWithValue(name, value);
+            }
+
+            await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+            var rows = new List<T>();
+            while (await reader.ReadAsync(cancellationToken))
+            {
+                rows.Add(read(reader));
+            }
+
+            return rows;
+        },
+        cancellationToken);
+
+    private static DateTime Time(DateTimeOffset time) => DateTimeOffset.FromUnixTimeMilliseconds(time.ToUnixTimeMilliseconds()).UtcDateTime;
+
+    private sealed class RowReader : InvocationRowReader
+    {
+        protected override string Id(DbDataReader reader, int ordinal) => reader.GetGuid(ordinal).ToString("D");
+
+        protected override DateTimeOffset Time(DbDataReader reader, int ordinal) => new(reader.GetDateTime(ordinal));
+    }
+}
