@@ -68,7 +68,7 @@ if node="$(find_node)"; then
   major="${version#v}"
   major="${major%%.*}"
   if ((major < 20)); then
-    say "Node $version found: JavaScript functions need Node 20 or newer, from NodeSource or nodejs.org (Debian 12's own package is version 18); it must be /usr/bin/node or /usr/local/bin/node."
+    say "Node $version found: JavaScript functions run on it as nodejs$major. Flint is tested with Node 20 and newer, from NodeSource or nodejs.org (Debian 12's own is 18); it must be /usr/bin/node or /usr/local/bin/node."
   fi
 fi
 if ! find_dotnet >/dev/null; then
