@@ -1,0 +1,258 @@
+#include "cell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "guest.h"
+#include "root.h"
+#include "util.h"
+
+// The guest's ends. 10 and above, so that taking 0 to 3 overwrites none of them.
+struct ends {
+    int channel, output, errors, null;
+};
+
+static _Noreturn void give_up(const struct cell_birth *birth, const char *phase, int error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static _Noreturn void give_up(const struct cell_birth *birth, const char *phase, int error, const char *format, ...)
+{
+    struct cell_news news = {.kind = CELL_FAILED, .error = error};
+    va_list arguments;
+    snprintf(news.phase, sizeof news.phase, "%s", phase);
+    va_start(arguments, format);
+    vsnprintf(news.message, sizeof news.message, format, arguments);
+    va_end(arguments);
+    send_packet(birth->socket, &news, sizeof news, NULL, 0);
+    _exit(1);
+}
+
+static void isolate_descriptors(const struct cell_birth *birth)
+{
+    int keep[2 * CG_ABILITIES + 1], count = 0;
+    keep[count++] = birth->socket;
+    for (size_t i = 0; i < birth->cgroups->count; i++) {
+        keep[count++] = birth->cgroups->list[i].instance;
+    }
+    int result = close_all_but(keep, (size_t)count);
+    if (result) {
+        give_up(birth, "descriptors", -result, "close_range: %s", strerror(-result));
+    }
+}
+
+static int raise_loopback(void)
+{
+    struct ifreq request = {.ifr_flags = IFF_UP | IFF_RUNNING};
+    int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (probe < 0) {
+        return -errno;
+    }
+    strcpy(request.ifr_name, "lo");
+    int result = ioctl(probe, SIOCSIFFLAGS, &request) ? -errno : 0;
+    close(probe);
+    return result;
+}
+
+static void enter_namespaces(const struct cell_birth *birth)
+{
+    // In one call at a time where the order matters: what these cost the kernel is not the cell's to pay, so its cgroup comes after,
+    // and the cgroup namespace, whose root is where one is, comes last.
+    if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)) {
+        give_up(birth, "namespaces", errno, "unshare: %s", strerror(errno));
+    }
+    int result = raise_loopback();
+    if (result) {
+        give_up(birth, "network", -result, "lo up: %s", strerror(-result));
+    }
+    if (sethostname("sandbox", 7) || setdomainname("", 0)) {
+        give_up(birth, "hostname", errno, "sethostname: %s", strerror(errno));
+    }
+    result = cgroup_enter(birth->cgroups, birth->tenant, birth->path);
+    if (result) {
+        give_up(birth, "cgroup", -result, "entering %s: %s", birth->path, strerror(-result));
+    }
+    if (unshare(CLONE_NEWCGROUP)) {
+        give_up(birth, "namespaces", errno, "unshare cgroup: %s", strerror(errno));
+    }
+    for (size_t i = 0; i < birth->cgroups->count; i++) {
+        close(birth->cgroups->list[i].instance);
+    }
+}
+
+static int move_up(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    int error = errno;
+    close(fd);
+    return moved < 0 ? -error : moved;
+}
+
+static struct ends make_ends(const struct cell_birth *birth, int worker[CELL_READY_FDS])
+{
+    int channel[2], output[2], errors[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) || pipe2(output, O_CLOEXEC) || pipe2(errors, O_CLOEXEC)) {
+        give_up(birth, "descriptors", errno, "%s", strerror(errno));
+    }
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (null < 0 || tmp < 0) {
+        give_up(birth, "descriptors", errno, "%s", strerror(errno));
+    }
+    struct ends ends = {move_up(channel[1]), move_up(output[1]), move_up(errors[1]), move_up(null)};
+    if (ends.channel < 0 || ends.output < 0 || ends.errors < 0 || ends.null < 0) {
+        give_up(birth, "descriptors", EMFILE, "too few descriptors");
+    }
+    worker[0] = channel[0];
+    worker[1] = output[0];
+    worker[2] = errors[0];
+    worker[3] = tmp;
+    return ends;
+}
+
+static struct ends report_ready(const struct cell_birth *birth)
+{
+    struct cell_news news = {.kind = CELL_READY};
+    int worker[CELL_READY_FDS];
+    struct ends ends = make_ends(birth, worker);
+    if (send_packet(birth->socket, &news, sizeof news, worker, CELL_READY_FDS)) {
+        _exit(1); // the launcher is gone
+    }
+    for (int i = 0; i < CELL_READY_FDS; i++) {
+        close(worker[i]);
+    }
+    return ends;
+}
+
+// Waits for START. Orphans cannot exist yet, and the launcher's end ends the cell.
+static size_t wait_for_start(const struct cell_birth *birth, uint8_t *message, int *code)
+{
+    size_t count = 0;
+    ssize_t length = receive_packet(birth->socket, message, MESSAGE_MAX, code, 1, &count);
+    if (length <= 0) {
+        _exit(0);
+    }
+    if (count != 1) {
+        give_up(birth, "start", EPROTO, "START came without the code");
+    }
+    return (size_t)length;
+}
+
+static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends)
+{
+    // A cell runs one guest, so these are used once; they are static to stay off the stack.
+    static uint8_t message[MESSAGE_MAX];
+    static char storage[MESSAGE_MAX + ARGUMENTS_MAX + ENVIRONMENT_MAX], cwd[CWD_MAX + 1];
+    static char *arguments[ARGUMENTS_MAX + 1], *environment[ENVIRONMENT_MAX + 1];
+    struct request request;
+    char *free_storage = storage;
+    int code = -1, report[2];
+    size_t length = wait_for_start(birth, message, &code);
+    if (!control_parse(message, length, &request) || request.op != OP_START) {
+        give_up(birth, "start", EPROTO, "START does not parse");
+    }
+    int result = root_size_tmp(request.start.tmp_mb);
+    if (result) {
+        give_up(birth, "tmp", -result, "sizing /tmp to %u MB: %s", request.start.tmp_mb, strerror(-result));
+    }
+    if (syscall(SYS_move_mount, code, "", AT_FDCWD, "/var/task", MOVE_MOUNT_F_EMPTY_PATH)) {
+        give_up(birth, "code", errno, "mounting at /var/task: %s", strerror(errno));
+    }
+    close(code);
+    control_unpack(&request.start.arguments, &free_storage, arguments);
+    control_unpack(&request.start.environment, &free_storage, environment);
+    memcpy(cwd, request.start.cwd.data, request.start.cwd.length);
+    cwd[request.start.cwd.length] = 0;
+    if (pipe2(report, O_CLOEXEC)) {
+        give_up(birth, "start", errno, "pipe: %s", strerror(errno));
+    }
+    int report_high = move_up(report[1]);
+    if (report_high < 0) {
+        give_up(birth, "start", -report_high, "pipe: %s", strerror(-report_high));
+    }
+    const struct guest guest = {.uid = birth->slot, .gid = birth->slot, .max_files = request.start.max_files, .channel = ends->channel,
+                                .output = ends->output, .errors = ends->errors, .null = ends->null, .report = report_high, .cwd = cwd,
+                                .arguments = arguments, .environment = environment, .filter = birth->filter};
+    pid_t pid = fork();
+    if (pid == 0) {
+        guest_become(&guest);
+    }
+    if (pid < 0) {
+        give_up(birth, "fork", errno, "fork: %s", strerror(errno));
+    }
+    close(report_high);
+    close(ends->channel);
+    close(ends->output);
+    close(ends->errors);
+    close(ends->null);
+    struct guest_failure failure = {0};
+    ssize_t got = read(report[0], &failure, sizeof failure);
+    if (got == (ssize_t)sizeof failure) {
+        failure.phase[sizeof failure.phase - 1] = 0;
+        give_up(birth, failure.phase, failure.error, "%.200s: %s", strcmp(failure.phase, "cwd") == 0 ? cwd : arguments[0],
+                strerror(failure.error));
+    }
+    close(report[0]);
+    return pid;
+}
+
+static void report_end(const struct cell_birth *birth, int status)
+{
+    struct cell_news news = {.kind = CELL_EXITED};
+    if (WIFSIGNALED(status)) {
+        news.signal = (uint32_t)WTERMSIG(status);
+    } else {
+        news.code = (uint32_t)WEXITSTATUS(status);
+    }
+    send_packet(birth->socket, &news, sizeof news, NULL, 0);
+}
+
+static _Noreturn void reap(const struct cell_birth *birth, pid_t guest)
+{
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, 0);
+        if (pid == guest) {
+            report_end(birth, status);
+            _exit(0); // and with it whatever the guest left behind
+        }
+        if (pid < 0 && errno != EINTR) {
+            give_up(birth, "wait", errno, "waitpid: %s", strerror(errno));
+        }
+    }
+}
+
+_Noreturn void cell_run(const struct cell_birth *birth)
+{
+    struct root_failure failure;
+    isolate_descriptors(birth);
+    // What runs in a cell dies first when the host runs out of memory. Best effort: an outer limit may forbid it.
+    write_text(AT_FDCWD, "/proc/self/oom_score_adj", "500");
+    // The guest may share this process's uid: nothing of it may be read or traced.
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) {
+        give_up(birth, "dumpable", errno, "prctl: %s", strerror(errno));
+    }
+    enter_namespaces(birth);
+    int result = root_enter_cell(birth->slot, &failure);
+    if (result) {
+        give_up(birth, "root", -result, "%s %s: %s", failure.step, failure.subject, strerror(-result));
+    }
+    struct ends ends = report_ready(birth);
+    reap(birth, start_guest(birth, &ends));
+}

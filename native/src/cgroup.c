@@ -1,0 +1,207 @@
+#include "cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util.h"
+
+void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell)
+{
+    snprintf(path, CELL_PATH_MAX, "%s/c%u", tenant, cell);
+}
+
+bool cgroup_serves(const struct cgroups *groups, enum ability ability, int *instance, bool *v2)
+{
+    int index = groups->serves[ability];
+    if (index < 0) {
+        return false;
+    }
+    *instance = groups->list[index].instance;
+    *v2 = groups->list[index].v2;
+    return true;
+}
+
+static int set(int dir, const char *path, const char *file, const char *text)
+{
+    char name[CELL_PATH_MAX + 64];
+    snprintf(name, sizeof name, "%s/%s", path, file);
+    return write_text(dir, name, text);
+}
+
+static int set_number(int dir, const char *path, const char *file, uint64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    return set(dir, path, file, text);
+}
+
+// A file that older kernels, or ones without swap accounting, do not have.
+static int optional(int result)
+{
+    return result == -ENOENT ? 0 : result;
+}
+
+static int delegate(int dir, const char *tenant, unsigned controllers)
+{
+    static const struct {
+        enum ability ability;
+        const char *text;
+    } names[] = {{CG_MEMORY, "+memory"}, {CG_PIDS, "+pids"}, {CG_CPU, "+cpu"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (controllers & 1U << names[i].ability) {
+            int result = set(dir, tenant, "cgroup.subtree_control", names[i].text);
+            if (result) {
+                return result;
+            }
+        }
+    }
+    return 0;
+}
+
+static int enter_one(const struct hierarchy *one, const char *tenant, const char *path)
+{
+    bool fresh = mkdirat(one->instance, tenant, 0755) == 0;
+    if (!fresh && errno != EEXIST) {
+        return -errno;
+    }
+    // Written each time: whoever made the tenant's directory may not have come this far.
+    int result = one->v2 ? delegate(one->instance, tenant, one->controllers) : 0;
+    if (result) {
+        return result;
+    }
+    if (mkdirat(one->instance, path, 0755)) {
+        return -errno;
+    }
+    if (one->v2 && one->controllers & 1U << CG_MEMORY) {
+        result = set(one->instance, path, "memory.oom.group", "1");
+        if (!result) {
+            result = optional(set(one->instance, path, "memory.swap.max", "0"));
+        }
+    } else if (one->controllers & 1U << CG_MEMORY) {
+        result = optional(set(one->instance, path, "memory.swappiness", "0"));
+    }
+    return result ? result : set(one->instance, path, "cgroup.procs", "0");
+}
+
+int cgroup_enter(const struct cgroups *groups, const char *tenant, const char *path)
+{
+    for (size_t i = 0; i < groups->count; i++) {
+        int result = enter_one(&groups->list[i], tenant, path);
+        if (result) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+static int limit_memory(int dir, bool v2, const char *path, const struct start_request *start)
+{
+    uint64_t hard = ((uint64_t)start->memory_mb + start->tmp_mb) << 20;
+    if (v2) {
+        return set_number(dir, path, "memory.max", hard);
+    }
+    int result = set_number(dir, path, "memory.limit_in_bytes", hard);
+    return result ? result : optional(set_number(dir, path, "memory.memsw.limit_in_bytes", hard));
+}
+
+static int limit_cpu(int dir, bool v2, const char *path, const struct start_request *start)
+{
+    char text[48];
+    uint64_t quota = (uint64_t)start->cpu_quota_milli * 100; // of a period of 100 ms, in us
+    if (quota > 0 && quota < 1000) {
+        quota = 1000; // the kernel's least
+    }
+    int result;
+    if (v2) {
+        result = set_number(dir, path, "cpu.weight", start->cpu_weight);
+    } else {
+        uint64_t shares = (uint64_t)start->cpu_weight * 1024 / 100;
+        result = set_number(dir, path, "cpu.shares", shares < 2 ? 2 : shares);
+    }
+    if (result || quota == 0) {
+        return result;
+    }
+    if (v2) {
+        snprintf(text, sizeof text, "%llu 100000", (unsigned long long)quota);
+        return set(dir, path, "cpu.max", text);
+    }
+    return set_number(dir, path, "cpu.cfs_quota_us", quota);
+}
+
+int cgroup_limit(const struct cgroups *groups, const char *path, const struct start_request *start)
+{
+    int dir, result = 0;
+    bool v2;
+    if (cgroup_serves(groups, CG_MEMORY, &dir, &v2)) {
+        result = limit_memory(dir, v2, path, start);
+    }
+    if (!result && cgroup_serves(groups, CG_PIDS, &dir, &v2)) {
+        result = set_number(dir, path, "pids.max", (uint64_t)start->pids_max + 1); // PID 1 is the cell's own
+    }
+    if (!result && cgroup_serves(groups, CG_CPU, &dir, &v2)) {
+        result = limit_cpu(dir, v2, path, start);
+    }
+    return result;
+}
+
+int cgroup_remove(const struct cgroups *groups, const char *path)
+{
+    int result = 0;
+    for (size_t i = 0; i < groups->count; i++) {
+        if (unlinkat(groups->list[i].instance, path, AT_REMOVEDIR) && errno != ENOENT) {
+            result = -errno;
+        }
+    }
+    return result;
+}
+
+void cgroup_thaw(const struct cgroups *groups, const char *path)
+{
+    int dir;
+    bool v2;
+    // A process frozen by v2 dies of SIGKILL; one frozen by v1's freezer does not.
+    if (cgroup_serves(groups, CG_FREEZE, &dir, &v2) && !v2) {
+        int result = set(dir, path, "freezer.state", "THAWED");
+        if (result && result != -ENOENT) {
+            diag("cannot thaw %s: %s", path, strerror(-result));
+        }
+    }
+}
+
+int cgroup_descriptors(const struct cgroups *groups, const char *path, int fds[3])
+{
+    static const struct {
+        enum ability ability;
+        const char *v1, *v2;
+        int flags;
+    } files[] = {
+        {CG_FREEZE, "freezer.state", "cgroup.freeze", O_WRONLY},
+        {CG_MEMORY, "memory.max_usage_in_bytes", "memory.peak", O_RDWR},
+        {CG_CPUACCT, "cpuacct.usage", "cpu.stat", O_RDONLY},
+    };
+    int count = 0;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[CELL_PATH_MAX + 64];
+        int dir;
+        bool v2;
+        if (!cgroup_serves(groups, files[i].ability, &dir, &v2)) {
+            continue;
+        }
+        snprintf(name, sizeof name, "%s/%s", path, v2 ? files[i].v2 : files[i].v1);
+        int flags = files[i].ability == CG_MEMORY && !groups->peak_reset ? O_RDONLY : files[i].flags;
+        int fd = openat(dir, name, flags | O_CLOEXEC);
+        if (fd < 0) {
+            int error = errno;
+            while (count > 0) {
+                close(fds[--count]);
+            }
+            return -error;
+        }
+        fds[count++] = fd;
+    }
+    return count;
+}

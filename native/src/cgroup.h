@@ -1,0 +1,54 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "control.h"
+#include "missing.h"
+
+// Cgroups of one launcher: BASE/<instance>/<tenant>/c<cell> in each hierarchy used, on v1, v2 and hybrid hosts. The
+// directories are opened and made over by the stub, in the host's namespaces; later everything goes by these descriptors.
+
+enum ability { CG_MEMORY, CG_PIDS, CG_CPU, CG_CPUACCT, CG_FREEZE, CG_ABILITIES };
+
+struct hierarchy {
+    bool v2;
+    int base;     // the directory shared by all launchers; locked while one starts
+    int instance; // ours
+    unsigned controllers; // bit per ability that this hierarchy serves
+};
+
+struct cgroups {
+    struct hierarchy list[CG_ABILITIES];
+    size_t count;
+    int serves[CG_ABILITIES]; // index into list, or -1
+    const char *kind;         // "v2", "hybrid", "v1" or "none"
+    bool peak_reset;
+};
+
+enum { CELL_PATH_MAX = TENANT_MAX + 16 };
+
+struct cgroup_owner {
+    bool give; // chown to uid and gid; else the caller already is the owner
+    uid_t uid;
+    gid_t gid;
+};
+
+// Finds what the host has, removes what dead launchers left, and makes this instance's directories; keeps the base
+// directories locked until cgroup_settle. False only when the instance is in use or its name was left in a bad state.
+bool cgroup_prepare(struct cgroups *groups, const char *option, const char *instance, struct cgroup_owner owner, struct missing *missing);
+// Places the launcher in its instance, so that a live one is never empty, and unlocks.
+int cgroup_settle(struct cgroups *groups, pid_t launcher);
+// Removes everything of this instance that holds no process. The base directories must be open.
+void cgroup_remove_instance(struct cgroups *groups, const char *instance);
+
+void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell);
+// Called by a cell's PID 1: makes the tenant's and its own directories and enters them.
+int cgroup_enter(const struct cgroups *groups, const char *tenant, const char *path);
+int cgroup_limit(const struct cgroups *groups, const char *path, const struct start_request *start);
+// -EBUSY: try again later.
+int cgroup_remove(const struct cgroups *groups, const char *path);
+void cgroup_thaw(const struct cgroups *groups, const char *path);
+// Fills descriptors in the order in which HELLO lists them; returns their number.
+int cgroup_descriptors(const struct cgroups *groups, const char *path, int fds[3]);
+bool cgroup_serves(const struct cgroups *groups, enum ability ability, int *instance, bool *v2);

@@ -1,0 +1,73 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The control messages of LAUNCHER.md: parsing what the worker sends, building what it is sent.
+
+enum op {
+    OP_MAKE = 0x01,
+    OP_START = 0x02,
+    OP_KILL = 0x03,
+    OP_HELLO = 0x81,
+    OP_READY = 0x82,
+    OP_FAILED = 0x83,
+    OP_EXITED = 0x84,
+    OP_GONE = 0x85,
+};
+
+enum {
+    CONTROL_VERSION = 1,
+    TENANT_MAX = 64,
+    CODE_NAME_MAX = 255,
+    CWD_MAX = 4095,
+    ARGUMENTS_MAX = 1024,
+    ENVIRONMENT_MAX = 4096,
+    EXITED_MEMORY_LIMIT = 1,
+};
+
+// Bytes inside the message that was parsed; not ended with NUL, and holding none.
+struct text {
+    const char *data;
+    uint32_t length;
+};
+
+struct text_list {
+    const uint8_t *items; // the first item's length
+    uint32_t count;
+};
+
+struct start_request {
+    uint32_t memory_mb, tmp_mb, pids_max, cpu_weight, cpu_quota_milli, max_files;
+    struct text code, cwd;
+    struct text_list arguments, environment;
+};
+
+struct request {
+    enum op op;
+    uint32_t cell;
+    struct text tenant;         // MAKE
+    struct start_request start; // START
+};
+
+// False when the bytes are not exactly one message that a worker may send. Refers into data.
+bool control_parse(const void *data, size_t length, struct request *request);
+
+// Copies a parsed list to NUL-ended strings in storage (which moves on) and fills pointers, ended by NULL. The caller's
+// storage must have room for the message's length plus one byte per item, pointers for count + 1.
+void control_unpack(const struct text_list *list, char **storage, char **pointers);
+
+// A name that may become one path component of ours: letters, digits, '.', '_', '-', not beginning with '.' or '-'.
+bool control_plain_name(struct text name, uint32_t max);
+// A name that is one path component, whatever its characters.
+bool control_path_component(struct text name);
+
+struct message {
+    uint8_t data[8192];
+    size_t length;
+};
+
+void message_begin(struct message *message, enum op op, uint32_t cell);
+void message_u32(struct message *message, uint32_t value);
+// Cuts what does not fit.
+void message_text(struct message *message, const char *text);

@@ -1,0 +1,205 @@
+#include "memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "util.h"
+
+enum {
+    CHECK_MS = 20,
+    SETTLED_CHECKS = 10,        // so many equal readings, and events take over again
+    SETTLED_STEP = 2 << 20,     // bytes more than the settled use that wake the watch
+};
+
+void memory_watch_init(struct memory_watch *watch)
+{
+    *watch = (struct memory_watch){.usage = -1, .stat = -1, .tmp = -1, .crossed = -1, .killed = -1};
+}
+
+void memory_watch_close(struct memory_watch *watch)
+{
+    watch->on = false;
+    watch->next_check_ms = 0;
+    close_fd(&watch->usage);
+    close_fd(&watch->stat);
+    close_fd(&watch->tmp);
+    close_fd(&watch->crossed);
+    close_fd(&watch->killed);
+}
+
+static void name_of(const struct memory_watch *watch, const char *file, char name[CELL_PATH_MAX + 64])
+{
+    snprintf(name, CELL_PATH_MAX + 64, "%s/%s", watch->path, file);
+}
+
+static int open_one(const struct memory_watch *watch, const char *file)
+{
+    char name[CELL_PATH_MAX + 64];
+    name_of(watch, file, name);
+    int fd = openat(watch->dir, name, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static int write_one(const struct memory_watch *watch, const char *file, const char *text)
+{
+    char name[CELL_PATH_MAX + 64];
+    name_of(watch, file, name);
+    return write_text(watch->dir, name, text);
+}
+
+// v1: joins an eventfd to a file of the cgroup.
+static int notify(const struct memory_watch *watch, int event, int file, uint64_t threshold)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%d %d %llu", event, file, (unsigned long long)threshold);
+    return write_one(watch, "cgroup.event_control", text);
+}
+
+int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, const char *path, int tmp)
+{
+    watch->tmp = tmp;
+    if (!cgroup_serves(groups, CG_MEMORY, &watch->dir, &watch->v2)) {
+        return 0;
+    }
+    snprintf(watch->path, sizeof watch->path, "%s", path);
+    watch->usage = open_one(watch, watch->v2 ? "memory.current" : "memory.usage_in_bytes");
+    watch->stat = open_one(watch, "memory.stat");
+    if (watch->usage < 0 || watch->stat < 0) {
+        return watch->usage < 0 ? watch->usage : watch->stat;
+    }
+    watch->on = true;
+    if (watch->v2) {
+        watch->killed = open_one(watch, "memory.events");
+        return watch->killed < 0 ? watch->killed : 0;
+    }
+    int control = open_one(watch, "memory.oom_control");
+    if (control < 0) {
+        return control;
+    }
+    watch->killed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int result = watch->killed < 0 ? -errno : notify(watch, watch->killed, control, 0);
+    close(control);
+    return result;
+}
+
+// Asks for an event when use goes beyond level. Above the limit v2's memory.high must be out of the way, since it
+// would slow down a guest that is only filling /tmp, as it may.
+static int arm(struct memory_watch *watch, uint64_t level)
+{
+    char text[24];
+    if (watch->v2) {
+        snprintf(text, sizeof text, "%llu", (unsigned long long)level);
+        return write_one(watch, "memory.high", text);
+    }
+    close_fd(&watch->crossed);
+    watch->crossed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (watch->crossed < 0) {
+        return -errno;
+    }
+    return notify(watch, watch->crossed, watch->usage, level);
+}
+
+int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb)
+{
+    watch->limit = (uint64_t)memory_mb << 20;
+    return watch->on ? arm(watch, watch->limit) : 0;
+}
+
+static bool read_usage(const struct memory_watch *watch, uint64_t *usage)
+{
+    char text[32];
+    ssize_t length = pread(watch->usage, text, sizeof text - 1, 0);
+    if (length <= 0) {
+        return false;
+    }
+    text[length] = 0;
+    *usage = strtoull(text, NULL, 10);
+    return true;
+}
+
+static uint64_t stat_field(const char *text, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        if (strncmp(line, name, length) == 0 && line[length] == ' ') {
+            return strtoull(line + length + 1, NULL, 10);
+        }
+    }
+    return 0;
+}
+
+// What of the use does not count: file cache that can be dropped, and /tmp.
+static uint64_t excused(const struct memory_watch *watch)
+{
+    static char text[16384];
+    struct statfs tmp;
+    uint64_t result = 0;
+    ssize_t length = pread(watch->stat, text, sizeof text - 1, 0);
+    if (length > 0) {
+        text[length] = 0;
+        result = watch->v2 ? stat_field(text, "active_file") + stat_field(text, "inactive_file") + stat_field(text, "slab_reclaimable")
+                           : stat_field(text, "total_active_file") + stat_field(text, "total_inactive_file");
+    }
+    if (fstatfs(watch->tmp, &tmp) == 0) {
+        result += (uint64_t)(tmp.f_blocks - tmp.f_bfree) * (uint64_t)tmp.f_bsize;
+    }
+    return result;
+}
+
+enum memory_verdict memory_watch_check(struct memory_watch *watch, int64_t now_ms)
+{
+    uint64_t usage, drained;
+    if (!watch->on || watch->limit == 0 || !read_usage(watch, &usage)) {
+        return MEMORY_FINE;
+    }
+    if (watch->crossed >= 0) {
+        ssize_t ignored = read(watch->crossed, &drained, sizeof drained); // only the fact that it fired matters
+        (void)ignored;
+    }
+    if (usage <= watch->limit) {
+        if (watch->next_check_ms != 0) {
+            int result = arm(watch, watch->limit);
+            if (result) {
+                diag("cannot watch the memory of %s: %s", watch->path, strerror(-result));
+            }
+        }
+        watch->next_check_ms = 0;
+        watch->unchanged = 0;
+        return MEMORY_FINE;
+    }
+    uint64_t pardon = excused(watch);
+    if (usage > pardon && usage - pardon > watch->limit) {
+        return MEMORY_EXCEEDED;
+    }
+    if (watch->next_check_ms == 0 && watch->v2) {
+        int result = write_one(watch, "memory.high", "max");
+        if (result) {
+            diag("cannot watch the memory of %s: %s", watch->path, strerror(-result));
+        }
+    }
+    watch->unchanged = usage == watch->last_usage ? watch->unchanged + 1 : 0;
+    watch->last_usage = usage;
+    watch->next_check_ms = now_ms + CHECK_MS;
+    // An idle, perhaps frozen cell with a full /tmp must not be looked at for ever.
+    if (watch->unchanged >= SETTLED_CHECKS && arm(watch, usage + SETTLED_STEP) == 0) {
+        watch->next_check_ms = 0;
+        watch->unchanged = 0;
+    }
+    return MEMORY_FINE;
+}
+
+bool memory_watch_killed(const struct memory_watch *watch)
+{
+    char name[CELL_PATH_MAX + 64], text[1024];
+    if (!watch->on) {
+        return false;
+    }
+    name_of(watch, watch->v2 ? "memory.events" : "memory.oom_control", name);
+    return read_text(watch->dir, name, text, sizeof text) > 0 && stat_field(text, "oom_kill") > 0;
+}

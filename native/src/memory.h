@@ -1,0 +1,33 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cgroup.h"
+
+// Watches that what a cell uses beyond /tmp and reclaimable file cache stays within its memory limit. The cgroup's hard limit
+// is higher, because what lies in /tmp is charged to the same cgroup. Event driven below the limit; above it the owner calls
+// memory_watch_check when next_check_ms says so.
+struct memory_watch {
+    bool on, v2;
+    int dir; // borrowed
+    char path[CELL_PATH_MAX];
+    int usage, stat, tmp; // descriptors; tmp is the cell's /tmp
+    int crossed;          // v1: eventfd that tells a threshold was crossed
+    int killed;           // v1: eventfd of the kernel's out-of-memory handling; v2: memory.events, which polls as urgent
+    uint64_t limit, last_usage;
+    unsigned unchanged;
+    int64_t next_check_ms; // 0: wait for an event
+};
+
+enum memory_verdict { MEMORY_FINE, MEMORY_EXCEEDED };
+
+void memory_watch_init(struct memory_watch *watch);
+// When the cell is ready. Takes tmp over.
+int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, const char *path, int tmp);
+// When its limit is known. Sets `crossed`, which may change at each check.
+int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb);
+// After an event, or when the time has come.
+enum memory_verdict memory_watch_check(struct memory_watch *watch, int64_t now_ms);
+// Whether the kernel killed something in the cell for want of memory.
+bool memory_watch_killed(const struct memory_watch *watch);
+void memory_watch_close(struct memory_watch *watch);

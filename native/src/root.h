@@ -1,0 +1,30 @@
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+// Where things are in the outer init's small root.
+#define OUTER_CODE "/code"
+#define OUTER_CELL "/cell"
+#define OUTER_SLOTS "/slots"
+
+struct root_failure {
+    const char *step;
+    char subject[256];
+};
+
+// Functions return 0 or -errno, and say in failure what they were at.
+
+// Mounts, over /tmp of the calling process's own mount namespace, a directory with `code` and `cell`: the read-only
+// template of all cells' roots. Binds the host's system directories, or those of image when that is not NULL.
+int root_build(const char *image, const char *code, const char *runtime, struct root_failure *failure);
+// Called by the outer init, in its own user, pid and mount namespace: leaves the host's root for one of its own that holds what
+// root_build made and a /proc.
+int root_enter_outer(struct root_failure *failure);
+// Called by a cell's PID 1 in its own namespaces. slot is the guest's uid, whose passwd the launcher has written.
+int root_enter_cell(uid_t slot, struct root_failure *failure);
+// Called by the launcher before it makes a cell: the passwd and group of one uid, written once.
+int root_write_slot(uid_t slot);
+// Sizes /tmp of the cell.
+int root_size_tmp(uint32_t tmp_mb);
+// A detached, read-only copy of one child of the code directory, or -errno.
+int root_open_code(const char *name);
