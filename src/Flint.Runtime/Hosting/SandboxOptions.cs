@@ -17,6 +17,7 @@ public sealed class SandboxOptions
     /// Sum in MB of the memory limits (<c>memoryMb</c>) of all live sandboxes, busy and idle. A limit is a ceiling that most functions stay far
     /// below, and an idle sandbox uses a few MB, so this may exceed the host's memory; what protects the host then is
     /// <see cref="MemoryFloorMb"/>. Set it to what the host can really give to rule overcommit out.
+    /// /tmp is not counted: only what is written there takes memory.
     /// 128 and more; 0 means twice the memory of the host (or of the container). Default 0.
     /// </summary>
     public int MemoryBudgetMb { get; init; }
@@ -40,7 +41,8 @@ public sealed class SandboxOptions
     public int FreezeAfterMs { get; init; } = 20;
 
     /// <summary>
-    /// Invocations that may wait for a sandbox at a time; one more is refused as <c>Throttled</c>. 1 to 1000000. Default 1000.
+    /// Invocations that may wait for a sandbox at a time; one more is refused as <c>Throttled</c>. One function version may take half of the places, so
+    /// that a crowd in front of one does not shut out the others. 1 to 1000000. Default 1000.
     /// </summary>
     public int QueueLimit { get; init; } = 1000;
 
@@ -53,7 +55,8 @@ public sealed class SandboxOptions
     /// </summary>
     public int InitTimeoutMs { get; init; } = 10_000;
 
-    /// <summary>How long shutdown lets running invocations finish, in ms, before it kills them. 0 to 900000. Default 20000.</summary>
+    /// <summary>How long shutdown lets running invocations finish, in ms, before it kills them. The host's own
+    /// shutdown timeout must be longer. 0 to 900000. Default 20000.</summary>
     public int DrainTimeoutMs { get; init; } = 20_000;
 
     /// <summary>

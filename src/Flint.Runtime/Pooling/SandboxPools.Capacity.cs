@@ -54,6 +54,11 @@ public sealed partial class SandboxPools
             throw ThrottledLocked(
                 $"{_waiters.Count} invocations wait for a sandbox, as many as {SandboxOptions.Section}:QueueLimit = {_limits.QueueLimit} allows; {ShortageLocked()}");
         }
+        if (pool.Waiters.Count >= Math.Max(1, _limits.QueueLimit / 2))
+        {
+            throw ThrottledLocked(
+                $"{pool.Waiters.Count} invocations of this function wait for a sandbox; one function may take half of {SandboxOptions.Section}:QueueLimit = {_limits.QueueLimit}; {ShortageLocked()}");
+        }
         var waiter = new SandboxWaiter(pool, spec, _time.GetTimestamp());
         waiter.Node = _waiters.AddLast(waiter);
         waiter.PoolNode = pool.Waiters.AddLast(waiter);

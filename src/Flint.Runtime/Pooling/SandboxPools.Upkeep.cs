@@ -27,6 +27,18 @@ public sealed partial class SandboxPools
 
     internal TimeSpan FreezeAfter => _limits.FreezeAfter;
 
+    /// <summary>For tests.</summary>
+    internal int KnownPools
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _pools.Count;
+            }
+        }
+    }
+
     /// <summary>The pools at this moment.</summary>
     public PoolStatistics Statistics()
     {

@@ -30,6 +30,18 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
     public bool IsDead => Now == Phase.Dead;
     public bool IsFrozen => Now == Phase.Frozen;
 
+    /// <summary>The engine has proved it gone.</summary>
+    public bool IsGone
+    {
+        get
+        {
+            lock (_destroyLock)
+            {
+                return _destroy is { IsCompletedSuccessfully: true };
+            }
+        }
+    }
+
     private Phase Now => (Phase)Volatile.Read(ref _phase);
 
     public void AttachOutput(RawOutputHandler? handler) => Guard(inner, handler, static (sandbox, output) => sandbox.AttachOutput(output));

@@ -37,11 +37,11 @@ public sealed partial class SandboxJanitor(TimeProvider time, ILogger<SandboxJan
 
     /// <summary>
     /// Begins to destroy the sandbox and returns at once. <paramref name="onGone"/> runs exactly once, when it is proved gone; it must not block or
-    /// throw. Giving the same sandbox again adds nothing but its callback.
+    /// throw, and runs before this returns when it is gone already. Giving the same sandbox again adds nothing but its callback.
     /// </summary>
     internal void Discard(GuardedSandbox sandbox, Action? onGone = null)
     {
-        while (true)
+        while (!sandbox.IsGone)
         {
             var entry = _entries.GetOrAdd(sandbox, static _ => new Entry());
             var (added, first) = entry.Add(onGone);
@@ -53,8 +53,8 @@ public sealed partial class SandboxJanitor(TimeProvider time, ILogger<SandboxJan
                 }
                 return;
             }
-            // It was proved gone in this very moment: the next round finds no entry, and destroying it again is harmless.
         }
+        onGone?.Invoke();
     }
 
     /// <summary>Retries what failed before. Attempts that still run are left alone.</summary>
