@@ -11,7 +11,7 @@ public sealed class SandboxOptions
     /// Live sandboxes on this worker, busy and idle together. 1 to 100000; 0 derives it from the host: three quarters of its memory
     /// divided by 16 MB (a small idle interpreter's own memory), at least 16, at most 1000 (the concurrency that Lambda gives an account). Default 0.
     /// </summary>
-    public int MaxSandboxes { get; init; }
+    public int MaxSandboxes { get; set; }
 
     /// <summary>
     /// Sum in MB of the memory limits (<c>memoryMb</c>) of all live sandboxes, busy and idle. A limit is a ceiling that most functions stay far
@@ -20,50 +20,50 @@ public sealed class SandboxOptions
     /// /tmp is not counted: only what is written there takes memory.
     /// 128 and more; 0 means twice the memory of the host (or of the container). Default 0.
     /// </summary>
-    public int MemoryBudgetMb { get; init; }
+    public int MemoryBudgetMb { get; set; }
 
     /// <summary>
     /// When the host's available memory (MemAvailable) falls below this many MB, no sandbox is added and idle ones are destroyed until it
     /// is above again. 0 and more; -1 means a sixteenth of the memory, at least 128 and at most 1024; 0 switches it off. Default -1.
     /// </summary>
-    public int MemoryFloorMb { get; init; } = -1;
+    public int MemoryFloorMb { get; set; } = -1;
 
     /// <summary>
     /// How long an idle sandbox is kept warm, in ms. 1000 to 86400000. Default 600000: ten minutes, as LocalStack keeps its Lambda
     /// containers and OpenWhisk its warm ones.
     /// </summary>
-    public int IdleLifetimeMs { get; init; } = 600_000;
+    public int IdleLifetimeMs { get; set; } = 600_000;
 
     /// <summary>
     /// Grace in ms before an idle sandbox is frozen, so that a busy function's are never frozen between two calls. 1 to 60000; -1 never
     /// freezes: idle guests may then use CPU. Default 20. Engines that cannot freeze ignore it.
     /// </summary>
-    public int FreezeAfterMs { get; init; } = 20;
+    public int FreezeAfterMs { get; set; } = 20;
 
     /// <summary>
     /// Invocations that may wait for a sandbox at a time; one more is refused as <c>Throttled</c>. One function version may take half of the places, so
     /// that a crowd in front of one does not shut out the others. 1 to 1000000. Default 1000.
     /// </summary>
-    public int QueueLimit { get; init; } = 1000;
+    public int QueueLimit { get; set; } = 1000;
 
     /// <summary>How long an invocation may wait for a sandbox, in ms, before it is refused as <c>Throttled</c>. 1 to 900000. Default 10000.</summary>
-    public int QueueTimeoutMs { get; init; } = 10_000;
+    public int QueueTimeoutMs { get; set; } = 10_000;
 
     /// <summary>
     /// Limit in ms from asking the engine for a sandbox to its handler being loaded; beyond the function's own timeout. 100 to 900000.
     /// Default 10000, Lambda's init limit.
     /// </summary>
-    public int InitTimeoutMs { get; init; } = 10_000;
+    public int InitTimeoutMs { get; set; } = 10_000;
 
     /// <summary>How long shutdown lets running invocations finish, in ms, before it kills them. The host's own
     /// shutdown timeout must be longer. 0 to 900000. Default 20000.</summary>
-    public int DrainTimeoutMs { get; init; } = 20_000;
+    public int DrainTimeoutMs { get; set; } = 20_000;
 
     /// <summary>
     /// Limits that may be missing on this host: any of <c>memory</c>, <c>pids</c>, <c>cpu</c>. Without an entry here, an engine that cannot
     /// enforce a limit refuses to work. Default empty. Records show what was not enforced.
     /// </summary>
-    public string[] AllowUnenforced { get; init; } = [];
+    public string[] AllowUnenforced { get; set; } = [];
 
     /// <summary>All problems at once, each naming its key, the value and the range; empty when there are none.</summary>
     public IReadOnlyList<string> Validate()
