@@ -107,6 +107,8 @@ class LineSender {
   #channel;
   #stream;
   #rest = '';
+  // What was last sent ended no line. It is a line in the log all the same, and a line feed that follows ends just that.
+  #open = false;
   #decoder = null;
 
   constructor(channel, stream) {
@@ -115,7 +117,11 @@ class LineSender {
   }
 
   write(chunk) {
-    const text = typeof chunk === 'string' ? chunk : this.#decode(chunk);
+    let text = typeof chunk === 'string' ? chunk : this.#decode(chunk);
+    if (this.#open && text !== '') {
+      this.#open = false;
+      text = text[0] === '\n' ? text.slice(1) : text;
+    }
     const end = text.lastIndexOf('\n');
     if (end < 0) {
       this.#rest += text;
@@ -132,6 +138,7 @@ class LineSender {
     if (this.#rest !== '') {
       const rest = this.#rest;
       this.#rest = '';
+      this.#open = true;
       this.#channel.log(this.#stream, rest);
     }
   }

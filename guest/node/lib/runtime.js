@@ -34,6 +34,7 @@ class Guest {
   #handler = null;
   /** The invocation that is waited for, or null while initialising. */
   #current = null;
+  #loaded = false;
   #failed = false;
 
   constructor(channel) {
@@ -61,6 +62,7 @@ class Guest {
         // After the rejections of the module's own code have come up.
         setImmediate(() => {
           this.#logs.flush();
+          this.#loaded = true;
           this.#channel.initOk();
           this.#serveNext();
         });
@@ -130,7 +132,7 @@ class Guest {
     if (invocation !== null) {
       this.#current = null;
       this.#answerError(invocation, thrown, label, true);
-    } else if (this.#handler === null || this.#failed) {
+    } else if (!this.#loaded) {
       this.#failInit(thrown);
     } else {
       this.#logs.report(label, errors.report(thrown), thrown);

@@ -22,6 +22,8 @@ class _RawLog(io.RawIOBase):
     def __init__(self, channel, stream):
         self._channel = channel
         self._stream = stream
+        # What was last sent ended no line. It is a line in the log all the same, and a line feed that follows ends just that.
+        self._open = False
         self.name = "<stdout>" if stream == STDOUT else "<stderr>"
         self.mode = "wb"
 
@@ -32,8 +34,12 @@ class _RawLog(io.RawIOBase):
         return self._stream
 
     def write(self, data):
-        self._channel.log(self._stream, bytes(data))
-        return len(data)
+        text = bytes(data)
+        event = text[1:] if self._open and text[:1] == b"\n" else text
+        self._open = text[-1:] != b"\n"
+        if event:
+            self._channel.log(self._stream, event)
+        return len(text)
 
 
 class Logs:
