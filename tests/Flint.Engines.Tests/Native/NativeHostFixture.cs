@@ -1,0 +1,127 @@
+using Flint.Engines.Native;
+using Flint.Runtime.Guest;
+using Flint.Runtime.Sandboxing;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Flint.Engines.Tests.Native;
+
+/// <summary>One real native engine for a class of tests, with a code directory of its own. Needs root (or delegated cgroups) and a built launcher.</summary>
+public sealed class NativeHostFixture : IAsyncLifetime
+{
+    private readonly DirectoryInfo _code = Directory.CreateTempSubdirectory("flint-code-");
+    private int _lastCode;
+
+    public ISandboxEngine Engine { get; private set; } = null!;
+
+    /// <summary>Why the tests cannot run here, or null.</summary>
+    public string? Missing { get; private set; }
+
+    public async ValueTask InitializeAsync()
+    {
+        File.SetUnixFileMode(_code.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
+        Engine = NativeServiceCollectionExtensions.CreateNativeEngine(
+            new NativeEngineSettings(new NativeEngineOptions(), _code.FullName, []), NullLoggerFactory.Instance, TimeProvider.System);
+        try
+        {
+            await Engine.StartAsync(CancellationToken.None);
+        }
+        catch (EngineException exception) when (Environment.GetEnvironmentVariable("CI") is null)
+        {
+            Missing = exception.Message;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Engine.DisposeAsync();
+        _code.Delete(recursive: true);
+    }
+
+    /// <summary>Unpacked code as the server would leave it.</summary>
+    public string Code(params (string Name, string Text)[] files)
+    {
+        var folder = _code.CreateSubdirectory($"code{Interlocked.Increment(ref _lastCode)}");
+        foreach (var (name, text) in files)
+        {
+            File.WriteAllText(Path.Combine(folder.FullName, name), text);
+        }
+
+        return folder.FullName;
+    }
+
+    public string Runtime(string language) => Engine.Capabilities.Runtimes.First(name => name.StartsWith(language, StringComparison.Ordinal));
+
+    /// <summary>A sandbox with its handler loaded.</summary>
+    public async Task<RunningGuest> StartAsync(string language, string source, Func<SandboxSpec, SandboxSpec>? adjust = null)
+    {
+        Assert.SkipWhen(Missing is not null, Missing ?? "");
+        var spec = new SandboxSpec
+        {
+            TenantId = "default",
+            Runtime = Runtime(language),
+            CodeDirectory = Code((language == "python" ? "main.py" : "main.js", source)),
+            MemoryMb = 128,
+            TmpMb = 64,
+            Environment = new Dictionary<string, string>(),
+        };
+        var sandbox = await Engine.CreateAsync(adjust?.Invoke(spec) ?? spec, CancellationToken.None);
+        return await RunningGuest.InitAsync(sandbox);
+    }
+}
+
+/// <summary>A sandbox and the connection to its guest.</summary>
+public sealed class RunningGuest : IAsyncDisposable
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+    private readonly GuestConnection _connection;
+
+    private RunningGuest(ISandbox sandbox)
+    {
+        Sandbox = sandbox;
+        _connection = new GuestConnection(sandbox, new GuestLimits());
+    }
+
+    public ISandbox Sandbox { get; }
+
+    public CapturedLog LastLog { get; private set; } = CapturedLog.Empty;
+
+    public static async Task<RunningGuest> InitAsync(ISandbox sandbox)
+    {
+        var guest = new RunningGuest(sandbox);
+        using var limit = new CancellationTokenSource(Limit);
+        var log = new InvocationLog(1 << 20, TimeProvider.System);
+        var init = new GuestInit
+        {
+            Handler = "main.handler",
+            FunctionName = "test",
+            FunctionVersion = "$LATEST",
+            InvokedFunctionArn = "arn:flint:lambda:local:default:function:test",
+            MemoryMb = 128,
+        };
+        var error = await guest._connection.InitAsync(init, log, limit.Token);
+        error.ShouldBeNull($"{error} {string.Join('\n', log.Complete().Lines)}");
+        return guest;
+    }
+
+    /// <summary>The answer as text, or <c>ERROR name: message</c>.</summary>
+    public async Task<string> InvokeAsync(string payload = "{}")
+    {
+        using var limit = new CancellationTokenSource(Limit);
+        var log = new InvocationLog(1 << 20, TimeProvider.System);
+        try
+        {
+            var invoke = new GuestInvoke(
+                "request", TimeProvider.System.GetUtcNow() + Limit, System.Text.Encoding.UTF8.GetBytes(payload), null, null);
+            var reply = await _connection.InvokeAsync(invoke, log, limit.Token);
+            return reply.Error is { } error ? $"ERROR {error.Name}: {error.Message}" : System.Text.Encoding.UTF8.GetString(reply.Result.Span);
+        }
+        finally
+        {
+            LastLog = log.Complete();
+        }
+    }
+
+    public Task<SandboxExit> ExitAsync() => Sandbox.Exited.WaitAsync(Limit);
+
+    public async ValueTask DisposeAsync() => await Sandbox.DestroyAsync().WaitAsync(Limit);
+}
