@@ -37,7 +37,7 @@ internal sealed class SqliteMigrator(string path, IReadOnlyList<MigrationScript>
         }
 
         transaction.Commit();
-        return pending.Count > 1;
+        return pending.Count > 0;
     }
 
     private void Apply(SqliteConnection connection, SqliteTransaction transaction, MigrationScript script)
