@@ -59,7 +59,7 @@ internal sealed partial class IdleFreezer : BackgroundLoop
         {
             if (_engines.CanFreeze(slot.Spec.Engine))
             {
-                await slot.Sandbox!.FreezeAsync(cancellationToken);
+                await slot.Sandbox!.CompleteFreezeAsync(cancellationToken);
             }
         }
         catch (EngineException exception)

@@ -6,9 +6,9 @@ namespace Flint.Runtime.Sandboxing;
 /// </summary>
 /// <remarks>
 /// <code>
-/// Running --TryBeginFreeze--> Freezing --FreezeAsync--> Frozen --ThawAsync--> Running
+/// Running --TryBeginFreeze--> Freezing --CompleteFreezeAsync--> Frozen --ThawAsync--> Running
 ///    ^                           |
-///    +--------ThawAsync----------+          any --DestroyAsync or an error--> Dead
+///    +--------ThawAsync----------+                any --DestroyAsync or an error--> Dead
 /// </code>
 /// Every other transition is refused.
 /// </remarks>
@@ -61,18 +61,27 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
     }
 
     /// <summary>
-    /// Announces a freeze that <see cref="FreezeAsync"/> then does; false when the sandbox is not running. Cheap and without waiting, so the pool can call it
+    /// Announces a freeze that <see cref="CompleteFreezeAsync"/> then does; false when the sandbox is not running. Cheap and without waiting, so the pool can call it
     /// under its lock: a thaw that comes later is sure to see it.
     /// </summary>
     public bool TryBeginFreeze() => Interlocked.CompareExchange(ref _phase, (int)Phase.Freezing, (int)Phase.Running) == (int)Phase.Running;
 
-    public async ValueTask FreezeAsync(CancellationToken cancellationToken)
+    public ValueTask FreezeAsync(CancellationToken cancellationToken)
     {
         TryBeginFreeze();
+        return CompleteFreezeAsync(cancellationToken);
+    }
+
+    /// <summary>
+    /// Does what <see cref="TryBeginFreeze"/> announced, unless a thaw came in between. Must not announce by itself: the sandbox may be
+    /// running an invocation by now, and nobody would thaw it.
+    /// </summary>
+    public async ValueTask CompleteFreezeAsync(CancellationToken cancellationToken)
+    {
         await _lifecycle.WaitAsync(cancellationToken);
         try
         {
-            // A thaw may have come in between; it wins, because somebody wants to use the sandbox.
+            // A thaw that came in between wins, because somebody wants to use the sandbox.
             if (Now == Phase.Freezing)
             {
                 await inner.FreezeAsync(cancellationToken);

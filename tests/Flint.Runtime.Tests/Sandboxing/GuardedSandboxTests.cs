@@ -28,6 +28,7 @@ public sealed class GuardedSandboxTests
         guard.TryBeginFreeze().ShouldBeTrue();
         await guard.ThawAsync(default);
         // The announced freeze arrives late and finds that somebody uses the sandbox.
+        await guard.CompleteFreezeAsync(default);
         inner.Freezes.ShouldBe(0);
         guard.IsFrozen.ShouldBeFalse();
         guard.TryBeginFreeze().ShouldBeTrue();
