@@ -49,6 +49,20 @@ public sealed class NativeHostFixture : IAsyncLifetime
         return folder.FullName;
     }
 
+    /// <summary>A copy of a directory, where the engine mounts code from.</summary>
+    public string Code(string directory)
+    {
+        var copy = Code();
+        foreach (var path in Directory.EnumerateFiles(directory, "*", SearchOption.AllDirectories))
+        {
+            var target = Path.Combine(copy, Path.GetRelativePath(directory, path));
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+            File.Copy(path, target);
+        }
+
+        return copy;
+    }
+
     public string Runtime(string language) => Engine.Capabilities.Runtimes.First(name => name.StartsWith(language, StringComparison.Ordinal));
 
     /// <summary>A sandbox with its handler loaded.</summary>
