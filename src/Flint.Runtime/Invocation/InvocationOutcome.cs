@@ -28,7 +28,9 @@ public sealed record InvocationOutcome
     public InvocationTimings Timings { get; init; }
 
     /// <summary>Milliseconds billed: duration rounded up to the next one, as Lambda does.</summary>
-    public long BilledMs => (long)Math.Ceiling(Duration.TotalMilliseconds);
+    public long BilledMs => Billed(Duration);
+
+    internal static long Billed(TimeSpan duration) => (long)Math.Ceiling(duration.TotalMilliseconds);
 }
 
 /// <summary>The statuses of an invocation; upper-case on the wire.</summary>

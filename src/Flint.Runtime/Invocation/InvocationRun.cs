@@ -31,6 +31,7 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
     public TimeSpan Prepared { get; set; }
     public TimeSpan Ran { get; set; }
     public long? PeakMemoryBytes { get; set; }
+    public TimeSpan? InitDuration => ColdStart ? Created + Initialised : null;
 
     public void Granted()
     {
@@ -40,8 +41,9 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
 
     public InvocationOutcome Outcome(ReadOnlyMemory<byte> result, InvocationError? error)
     {
+        WriteLines(error?.Type);
         var completedAt = time.GetUtcNow();
-        var outcome = new InvocationOutcome
+        return new InvocationOutcome
         {
             Status = error switch
             {
@@ -55,17 +57,16 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
             StartedAt = StartedAt == default ? completedAt : StartedAt,
             CompletedAt = completedAt,
             Duration = Ran,
-            InitDuration = ColdStart ? Created + Initialised : null,
+            InitDuration = InitDuration,
             PeakMemoryBytes = PeakMemoryBytes,
             SandboxId = SandboxId,
+            Log = Log.Complete(),
             Timings = new InvocationTimings(Queued, Created, Initialised, Prepared, Ran),
         };
-        WriteLines(outcome);
-        return outcome with { Log = Log.Complete() };
     }
 
     /// <summary>An invocation that never had a sandbox has no log; every other one reads START, END, REPORT, also when its init failed.</summary>
-    private void WriteLines(InvocationOutcome outcome)
+    private void WriteLines(FaultType? error)
     {
         if (SandboxId is null)
         {
@@ -76,6 +77,6 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
             Log.AddPlatform(PlatformLines.Start(Request.Id, Function.Version));
         }
         Log.AddPlatform(PlatformLines.End(Request.Id));
-        Log.AddPlatform(PlatformLines.Report(Request, outcome));
+        Log.AddPlatform(PlatformLines.Report(this, error));
     }
 }

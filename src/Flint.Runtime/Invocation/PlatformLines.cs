@@ -19,16 +19,16 @@ internal static class PlatformLines
     public static string InitReport(TimeSpan init, FaultType error) =>
         string.Create(CultureInfo.InvariantCulture, $"INIT_REPORT Init Duration: {init.TotalMilliseconds:F2} ms\tPhase: init\t{Status(error)}");
 
-    public static string Report(InvocationRequest request, InvocationOutcome outcome)
+    public static string Report(InvocationRun run, FaultType? error)
     {
         // Lambda always names a peak; where the host cannot tell, the field is left out rather than invented.
-        var peak = outcome.PeakMemoryBytes is { } bytes
+        var peak = run.PeakMemoryBytes is { } bytes
             ? string.Create(CultureInfo.InvariantCulture, $"\tMax Memory Used: {(bytes + (1 << 20) - 1) >> 20} MB") : "";
-        var init = outcome.InitDuration is { } span
+        var init = run.InitDuration is { } span
             ? string.Create(CultureInfo.InvariantCulture, $"\tInit Duration: {span.TotalMilliseconds:F2} ms") : "";
-        var status = outcome.Error is { } error ? "\t" + Status(error.Type) : "";
+        var status = error is { } type ? "\t" + Status(type) : "";
         return string.Create(CultureInfo.InvariantCulture,
-            $"REPORT RequestId: {request.Id}\tDuration: {outcome.Duration.TotalMilliseconds:F2} ms\tBilled Duration: {outcome.BilledMs} ms\tMemory Size: {request.Function.MemoryMb} MB{peak}{init}{status}\t");
+            $"REPORT RequestId: {run.Request.Id}\tDuration: {run.Ran.TotalMilliseconds:F2} ms\tBilled Duration: {InvocationOutcome.Billed(run.Ran)} ms\tMemory Size: {run.Function.MemoryMb} MB{peak}{init}{status}\t");
     }
 
     private static string Status(FaultType error) => error == FaultType.TimedOut ? "Status: timeout" : $"Status: error\tError Type: {error}";

@@ -96,15 +96,19 @@ public sealed partial class SandboxPools
     /// <summary>Closes an idle sandbox that turned out to be unfit; nothing happens when it is not idle any more.</summary>
     internal void DropIdle(PooledSandbox slot)
     {
-        Change(() =>
+        List<PooledSandbox>? discards;
+        lock (_lock)
         {
-            if (slot.State == PooledSandbox.Phase.Idle && slot.Pool.RemoveLocked(slot))
+            if (slot.State != PooledSandbox.Phase.Idle || !slot.Pool.RemoveLocked(slot))
             {
-                UnlistLocked(slot);
-                CloseLocked(slot);
-                _counters = _counters with { DiedIdle = _counters.DiedIdle + 1 };
+                return;
             }
-        });
+            UnlistLocked(slot);
+            CloseLocked(slot);
+            _counters = _counters with { DiedIdle = _counters.DiedIdle + 1 };
+            discards = TakeDiscardsLocked();
+        }
+        Destroy(discards);
     }
 
     /// <summary>Closes idle sandboxes past their lifetime and forgets pools that nobody uses. Returns how many were closed.</summary>

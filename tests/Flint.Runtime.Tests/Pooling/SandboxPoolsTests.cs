@@ -145,6 +145,29 @@ public sealed class SandboxPoolsTests
     }
 
     [Fact]
+    public async Task A_sandbox_that_becomes_idle_is_evicted_for_a_waiter_of_another_function()
+    {
+        await using var plane = NewPlane(new SandboxOptions { MaxSandboxes = 1 });
+        var busy = await RentAsync(plane, Plane.Function("a"));
+        var waiter = plane.Pools.RentAsync(Plane.Function("b"), default).AsTask();
+        plane.Pools.Return(busy);
+        (await waiter.WaitAsync(TimeSpan.FromSeconds(20))).IsNew.ShouldBeTrue();
+        await plane.SettleAsync();
+    }
+
+    [Fact]
+    public async Task A_sandbox_that_died_while_busy_is_not_kept_on_return()
+    {
+        await using var plane = NewPlane();
+        var slot = await RentAsync(plane);
+        plane.Engine.Last.Die(new SandboxExit(0, null, false, false));
+        plane.Pools.Return(slot);
+        plane.Pools.Statistics().Idle.ShouldBe(0);
+        await plane.SettleAsync();
+        plane.Engine.Live.ShouldBe(0);
+    }
+
+    [Fact]
     public async Task The_memory_budget_bounds_the_sum_of_limits()
     {
         await using var plane = NewPlane(new SandboxOptions { MaxSandboxes = 100, MemoryBudgetMb = 1000, QueueTimeoutMs = 500 });
