@@ -70,7 +70,7 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
             filters.AddRange([("@to", Time(to)), ("@toId", InvocationId.Above(to))]);
         }
 
-        var rows = await ReadAsync(InvocationSql.List(query), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
+        var rows = await ReadAsync(InvocationSql.List(query, nameIndex: false), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
         return InvocationRules.Page(rows, query.Limit);
     }
 

@@ -52,7 +52,7 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
             filters.AddRange([("@to", to.ToUnixTimeMilliseconds()), ("@toId", Key(InvocationId.Above(to)))]);
         }
 
-        var rows = await ReadAsync(InvocationSql.List(query), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
+        var rows = await ReadAsync(InvocationSql.List(query, nameIndex: true), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
         return InvocationRules.Page(rows, query.Limit);
     }
 

@@ -1,0 +1,79 @@
+using System.Diagnostics;
+using Flint.Data.Invocations;
+using Flint.Data.Tests.Postgres;
+
+namespace Flint.Data.Tests;
+
+/// <summary>
+/// <c>Flint.Data.Tests --measure [sqlite|postgres] [seconds]</c>: history rows per second through the journal, 1 KB of payload and result each,
+/// and the memory that took. No test: it prints.
+/// </summary>
+internal static class Measurement
+{
+    public const string Switch = "--measure";
+
+    public static async Task<int> RunAsync(string[] args)
+    {
+        var seconds = args.Length > 1 ? int.Parse(args[1], System.Globalization.CultureInfo.InvariantCulture) : 5;
+        using var directory = new TempDirectory();
+        if (args is ["postgres", ..])
+        {
+            await using var server = await PostgresServer.StartNewAsync(PostgresServer.FindBin()!);
+            await MeasureAsync(new() { DataPath = directory.Path, ConnectionString = await server.CreateDatabaseAsync() }, seconds);
+        }
+        else
+        {
+            await MeasureAsync(new() { DataPath = directory.Path }, seconds);
+        }
+
+        return 0;
+    }
+
+    private static async Task MeasureAsync(Hosting.DatabaseOptions options, int seconds)
+    {
+        await using var store = await TestStore.OpenAsync(options);
+        await store.Journal.RecordAsync(Rows.Invocation(), strict: true, default);
+        RecordingCost(store);
+        await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => Task.Run(() => RecordForAsync(store, TimeSpan.FromSeconds(1)))));
+
+        var cpu = Process.GetCurrentProcess().TotalProcessorTime;
+        var allocated = GC.GetTotalAllocatedBytes();
+        var clock = Stopwatch.StartNew();
+        var counts = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => Task.Run(() => RecordForAsync(store, TimeSpan.FromSeconds(seconds)))));
+        await store.Journal.RecordAsync(Rows.Invocation(), strict: true, default);
+        var elapsed = clock.Elapsed.TotalSeconds;
+        var rows = counts.Sum();
+        var used = (Process.GetCurrentProcess().TotalProcessorTime - cpu).TotalMicroseconds;
+        using var process = Process.GetCurrentProcess();
+        Console.WriteLine(
+            $"{store.Database.Provider}: {rows / elapsed:F0} rows/s, {used / rows:F1} us of CPU and {(GC.GetTotalAllocatedBytes() - allocated) / rows} bytes allocated per row; "
+            + $"working set {process.WorkingSet64 >> 20} MB, peak {process.PeakWorkingSet64 >> 20} MB, managed heap {GC.GetTotalMemory(false) >> 20} MB");
+    }
+
+    private static async Task<long> RecordForAsync(TestStore store, TimeSpan time)
+    {
+        var clock = Stopwatch.StartNew();
+        var count = 0L;
+        for (; clock.Elapsed < time; count++)
+        {
+            await store.Journal.RecordAsync(NewRow(), strict: false, default);
+        }
+
+        return count;
+    }
+
+    private static void RecordingCost(TestStore store)
+    {
+        const int Count = 10_000;
+        var rows = Enumerable.Range(0, Count).Select(_ => NewRow()).ToList();
+        var clock = Stopwatch.StartNew();
+        foreach (var row in rows)
+        {
+            store.Journal.RecordAsync(row, strict: false, default).AsTask().Wait();
+        }
+
+        Console.WriteLine($"RecordAsync: {clock.Elapsed.TotalMicroseconds / Count:F2} us");
+    }
+
+    private static InvocationRow NewRow() => Rows.Invocation(TimeProvider.System.GetUtcNow()) with { Payload = new byte[512], Result = new byte[512] };
+}
