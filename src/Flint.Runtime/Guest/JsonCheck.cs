@@ -24,7 +24,8 @@ public static class JsonCheck
         }
         catch (JsonException e)
         {
-            return reader.CurrentDepth >= maxDepth
+            bool justOpened = reader.TokenType is JsonTokenType.StartArray or JsonTokenType.StartObject;
+            return reader.CurrentDepth + (justOpened ? 1 : 0) >= maxDepth
                 ? $"it is nested deeper than {maxDepth} levels, or broken there"
                 : $"it is not valid JSON near line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}";
         }

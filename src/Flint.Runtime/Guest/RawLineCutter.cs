@@ -8,40 +8,48 @@ internal sealed class RawLineCutter
 
     private byte[] _pending = [];
     private int _length;
+    /// <summary>Bytes at the start of the pending ones that the last call has handed out.</summary>
+    private int _handedOut;
 
     /// <summary>Takes the next line from <paramref name="bytes"/>; false when all of them were consumed. The line is valid until the next call.</summary>
     public bool TryCut(ref ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> line)
     {
+        Forget();
         line = default;
         int room = MaxLine - _length;
         int end = bytes[..Math.Min(bytes.Length, room + 1)].IndexOf((byte)'\n');
+        if (end >= 0 && _length == 0)
+        {
+            line = bytes[..end];
+            bytes = bytes[(end + 1)..];
+            return true;
+        }
         if (end < 0 && bytes.Length <= room)
         {
             Keep(bytes);
             bytes = default;
             return false;
         }
-        int take = end >= 0 ? end : room - PartialCharacter(bytes[..room]);
-        if (_length == 0)
-        {
-            line = bytes[..take];
-        }
-        else
-        {
-            Keep(bytes[..take]);
-            line = _pending.AsSpan(0, _length);
-            _length = 0;
-        }
-        bytes = bytes[(end >= 0 ? take + 1 : take)..];
+        Keep(bytes[..(end >= 0 ? end : room)]);
+        bytes = bytes[(end >= 0 ? end + 1 : room)..];
+        _handedOut = end >= 0 ? _length : _length - PartialCharacter(_pending.AsSpan(0, _length));
+        line = _pending.AsSpan(0, _handedOut);
         return true;
     }
 
     public bool TryFlush(out ReadOnlySpan<byte> line)
     {
+        Forget();
         line = _pending.AsSpan(0, _length);
-        bool any = _length > 0;
-        _length = 0;
-        return any;
+        _handedOut = _length;
+        return _length > 0;
+    }
+
+    private void Forget()
+    {
+        _pending.AsSpan(_handedOut, _length - _handedOut).CopyTo(_pending);
+        _length -= _handedOut;
+        _handedOut = 0;
     }
 
     private void Keep(ReadOnlySpan<byte> bytes)
