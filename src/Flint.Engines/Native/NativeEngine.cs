@@ -28,6 +28,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
     private RawOutputPump? _pump;
     private volatile Launcher? _current;
     private Task _supervisor = Task.CompletedTask;
+    private int _disposed;
 
     public NativeEngine(NativeEngineSettings settings, ILoggerFactory loggers, TimeProvider time)
     {
@@ -112,6 +113,12 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
     public async ValueTask DisposeAsync()
     {
+        // The registry disposes its engines, and so does the service container that made them.
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
         await _stopping.CancelAsync();
         await _supervisor;
         if (Interlocked.Exchange(ref _current, null) is { } launcher)

@@ -55,6 +55,14 @@ public sealed class FakeLauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task Disposing_it_again_is_harmless()
+    {
+        var engine = await StartAsync("");
+        await engine.DisposeAsync();
+        await engine.DisposeAsync();
+    }
+
+    [Fact]
     public async Task A_guest_that_ends_by_itself_is_reported_as_it_ended()
     {
         await using var engine = await StartAsync("exit-by-itself");
