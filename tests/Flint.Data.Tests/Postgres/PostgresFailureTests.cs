@@ -5,7 +5,7 @@ using Npgsql;
 namespace Flint.Data.Tests.Postgres;
 
 /// <summary>A server of its own that dies in the middle.</summary>
-public sealed class PostgresFailureTests : IAsyncLifetime
+public sealed class PostgresFailureTests(MortalServer mortal) : IClassFixture<MortalServer>, IAsyncLifetime
 {
     private readonly TempDirectory _directory = new();
     private PostgresServer _server = null!;
@@ -13,7 +13,7 @@ public sealed class PostgresFailureTests : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        _server = await PostgresServer.StartNewAsync(PostgresFixture.RequireBin());
+        _server = await mortal.RunningAsync();
         _store = await TestStore.OpenAsync(new() { DataPath = _directory.Path, ConnectionString = await _server.CreateDatabaseAsync() });
     }
 
@@ -22,11 +22,6 @@ public sealed class PostgresFailureTests : IAsyncLifetime
         if (_store is not null)
         {
             await _store.DisposeAsync();
-        }
-
-        if (_server is not null)
-        {
-            await _server.DisposeAsync();
         }
 
         _directory.Dispose();
@@ -69,15 +64,15 @@ public sealed class PostgresFailureTests : IAsyncLifetime
 
         // Every pooled connection is dead now; each kind of use finds out for itself.
         (await _store.Invocations.ListAsync(new() { TenantId = "default" }, default)).Rows.Count.ShouldBe(3);
-        await RestartAsync();
+        await EndConnectionsAsync();
         await AddBlobAsync('b');
-        await RestartAsync();
+        await EndConnectionsAsync();
         (await _store.Catalog.ReadAsync((db, token) => db.CodeBlobs.CountAsync(token), default)).ShouldBe(2);
-        await RestartAsync();
+        await EndConnectionsAsync();
         await _store.Invocations.AppendAsync(Rows.Invocations(1), default);
-        await RestartAsync();
+        await EndConnectionsAsync();
         await _store.Blobs.PutAsync("default", Rows.Sha('a'), new byte[10], default);
-        await RestartAsync();
+        await EndConnectionsAsync();
         await _store.Database.PingAsync(default);
     }
 
@@ -159,10 +154,13 @@ public sealed class PostgresFailureTests : IAsyncLifetime
         }
     }
 
-    private async Task RestartAsync()
+    private async Task EndConnectionsAsync()
     {
-        await _server.KillAsync();
-        await _server.StartAsync();
+        await using var killer = new NpgsqlConnection(_server.ConnectionString() + ";Pooling=false");
+        await killer.OpenAsync();
+        await using var command = new NpgsqlCommand(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = 'flint' AND pid <> pg_backend_pid()", killer);
+        ((long)(await command.ExecuteScalarAsync())!).ShouldBeGreaterThan(0);
     }
 
     private Task<int> AddBlobAsync(char digit) => _store.Catalog.WriteAsync(
@@ -179,5 +177,30 @@ public sealed class PostgresFailureTests : IAsyncLifetime
         await killer.OpenAsync();
         await using var command = new NpgsqlCommand($"SELECT pg_terminate_backend({victim.ProcessID}, 5000)", killer);
         (await command.ExecuteScalarAsync()).ShouldBe(true);
+    }
+}
+
+/// <summary>A server that a test may kill; the next test finds it running.</summary>
+public sealed class MortalServer : IAsyncDisposable
+{
+    private PostgresServer? _server;
+
+    internal async Task<PostgresServer> RunningAsync()
+    {
+        _server ??= await PostgresServer.StartNewAsync(PostgresFixture.RequireBin());
+        if (!_server.IsRunning)
+        {
+            await _server.StartAsync();
+        }
+
+        return _server;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_server is not null)
+        {
+            await _server.DisposeAsync();
+        }
     }
 }

@@ -59,6 +59,8 @@ internal sealed class PostgresServer : IAsyncDisposable
         return ConnectionString(name);
     }
 
+    public bool IsRunning => _process is { HasExited: false };
+
     public async Task StartAsync()
     {
         var start = new ProcessStartInfo(AsUser(), UserArguments(
