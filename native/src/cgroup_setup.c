@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -276,10 +278,11 @@ static bool is_empty(int dir, const char *name, void *state)
 static bool remove_tree(int dir, const char *name, void *state)
 {
     int child = open_dir(dir, name);
-    if (child >= 0) {
-        each_child(child, remove_tree, state);
-        close(child);
+    if (child < 0) {
+        return true;
     }
+    each_child(child, remove_tree, state);
+    close(child);
     if (unlinkat(dir, name, AT_REMOVEDIR) && errno != ENOENT && errno != EBUSY) {
         diag("cannot remove cgroup %s: %s", name, strerror(errno));
     }
@@ -300,7 +303,7 @@ static bool sweep_one(int dir, const char *name, void *state)
     return true;
 }
 
-static int give(int dir, struct cgroup_owner owner, bool v2)
+static int give(int dir, struct cgroup_owner owner)
 {
     static const char *const files[] = {"cgroup.procs", "tasks", "cgroup.threads", "cgroup.subtree_control"};
     if (!owner.give) {
@@ -314,7 +317,6 @@ static int give(int dir, struct cgroup_owner owner, bool v2)
             return -errno;
         }
     }
-    (void)v2;
     return 0;
 }
 
@@ -330,6 +332,26 @@ static bool wait_empty(int base, const char *instance)
     return false;
 }
 
+// Whether processes may be moved there at all: v2 also wants the right to the directory that both cgroups have in common.
+static int try_move(int launcher)
+{
+    char text[16];
+    pid_t child = fork();
+    if (child < 0) {
+        return -errno;
+    }
+    if (child == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    snprintf(text, sizeof text, "%d", child);
+    int result = write_text(launcher, "cgroup.procs", text);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    return result;
+}
+
 static int open_hierarchy(struct hierarchy *one, const struct found_mount *mount, const char *relative, const char *instance,
                           struct cgroup_owner owner, bool *in_use)
 {
@@ -338,7 +360,7 @@ static int open_hierarchy(struct hierarchy *one, const struct found_mount *mount
     if (one->base < 0) {
         return one->base;
     }
-    int result = flock(one->base, LOCK_EX) ? -errno : 0;
+    int result = faccessat(one->base, ".", W_OK, AT_EACCESS) || flock(one->base, LOCK_EX) ? -errno : 0;
     if (!result) {
         each_child(one->base, sweep_one, NULL);
         *in_use = !wait_empty(one->base, instance);
@@ -347,7 +369,7 @@ static int open_hierarchy(struct hierarchy *one, const struct found_mount *mount
     if (!result) {
         remove_tree(one->base, instance, NULL);
         one->instance = make_dir(one->base, instance);
-        result = one->instance < 0 ? one->instance : give(one->instance, owner, one->v2);
+        result = one->instance < 0 ? one->instance : give(one->instance, owner);
     }
     if (!result && one->v2) {
         one->controllers &= enable_controllers(one->instance);
@@ -358,12 +380,18 @@ static int open_hierarchy(struct hierarchy *one, const struct found_mount *mount
     }
     if (!result) {
         int launcher = make_dir(one->instance, "+launcher");
-        result = launcher < 0 ? launcher : give(launcher, owner, one->v2);
+        result = launcher < 0 ? launcher : give(launcher, owner);
+        if (!result) {
+            result = try_move(launcher);
+        }
         if (launcher >= 0) {
             close(launcher);
         }
     }
     if (result) {
+        if (!*in_use) {
+            remove_tree(one->base, instance, NULL);
+        }
         close_fd(&one->base);
         close_fd(&one->instance);
     }
@@ -429,7 +457,7 @@ bool cgroup_prepare(struct cgroups *groups, const char *option, const char *inst
                 if (!root && !own_path(&mounts[i], own)) {
                     continue;
                 }
-                snprintf(relative, sizeof relative, "%s/flint", own);
+                snprintf(relative, sizeof relative, "%s/flint", own + strspn(own, "/"));
             }
             int result = open_hierarchy(one, &mounts[i], relative, instance, owner, &in_use);
             if (in_use) {
@@ -438,7 +466,7 @@ bool cgroup_prepare(struct cgroups *groups, const char *option, const char *inst
             }
             for (int ability = 0; ability < CG_ABILITIES; ability++) {
                 if (result && (mounts[i].controllers & 1U << ability || mounts[i].v2)) {
-                    snprintf(why[ability], sizeof why[ability], "%.90s/%.60s: %s", mounts[i].point, relative, strerror(-result));
+                    snprintf(why[ability], sizeof why[ability], "%.90s/%.60s: %s", mounts[i].point, relative + strspn(relative, "/"), strerror(-result));
                 } else if (!result && one->controllers & ~served & 1U << ability) {
                     groups->serves[ability] = (int)groups->count;
                 }

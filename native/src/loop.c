@@ -16,12 +16,13 @@
 #include "launcher.h"
 #include "memory.h"
 #include "outbox.h"
+#include "registrar.h"
 #include "root.h"
 #include "util.h"
 
 enum { BUCKETS = 1024, REMOVE_ATTEMPTS = 200, REMOVE_RETRY_MS = 10, SLOT_FIRST = 1000, SLOT_NOBODY = 65534, MEGABYTES_MAX = 1 << 20 };
 
-enum source_kind { FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED };
+enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED };
 
 struct cell;
 struct source {
@@ -62,10 +63,10 @@ struct tenant {
 
 struct loop {
     struct launcher *launcher;
-    int epoll, signals;
+    int epoll, signals, registrar;
     struct outbox outbox;
     bool stop;
-    struct source from_worker, from_life, from_signal;
+    struct source from_worker, from_life, from_signal, from_registrar;
     struct cell *buckets[BUCKETS], *timed, *dead;
     struct tenant *tenants;
     uint8_t *slots; // whether each is taken
@@ -373,7 +374,10 @@ static void ready(struct loop *loop, struct cell *cell, int *fds)
     struct message message;
     int all[CELL_READY_FDS - 1 + 3] = {fds[0], fds[1], fds[2]};
     int more = cgroup_descriptors(&loop->launcher->cgroups, cell->path, all + CELL_READY_FDS - 1);
-    int result = memory_watch_open(&cell->memory, &loop->launcher->cgroups, cell->path, fds[CELL_READY_FDS - 1]);
+    int result = memory_watch_open(&cell->memory, &loop->launcher->cgroups, cell->id, cell->path, fds[CELL_READY_FDS - 1], loop->registrar);
+    if (!result && cell->memory.crossed >= 0) {
+        result = watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
+    }
     if (!result && cell->memory.killed >= 0) {
         result = watch(loop, cell->memory.killed, cell->memory.v2 ? EPOLLPRI : EPOLLIN, &cell->from_killed);
     }
@@ -486,10 +490,7 @@ static void start(struct loop *loop, struct cell *cell, const struct start_reque
     }
     int result = cgroup_limit(&loop->launcher->cgroups, cell->path, request);
     if (!result) {
-        result = memory_watch_start(&cell->memory, request->memory_mb);
-    }
-    if (!result && cell->memory.crossed >= 0) {
-        result = watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
+        result = memory_watch_start(&cell->memory, request->memory_mb, monotonic_ms());
     }
     if (result) {
         close(code);
@@ -498,6 +499,7 @@ static void start(struct loop *loop, struct cell *cell, const struct start_reque
     }
     cell->started = true;
     cell->state = CELL_RUNNING;
+    set_timed(loop, cell, cell->memory.next_check_ms != 0);
     result = send_packet(cell->socket, loop->message, length, &code, 1);
     close(code);
     if (result && result != -EPIPE) { // a broken pipe: PID 1 is dead, and SIGCHLD on its way
@@ -547,18 +549,10 @@ static void check_memory(struct loop *loop, struct cell *cell)
     if (cell->state != CELL_RUNNING) {
         return;
     }
-    int before = cell->memory.crossed;
-    unwatch(loop, before);
     if (memory_watch_check(&cell->memory, monotonic_ms()) == MEMORY_EXCEEDED) {
         cell->memory_hit = true;
         kill_cell(loop, cell);
         return;
-    }
-    if (cell->memory.crossed >= 0) {
-        int result = watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
-        if (result) {
-            diag("epoll: %s", strerror(-result));
-        }
     }
     set_timed(loop, cell, cell->memory.next_check_ms != 0);
 }
@@ -582,6 +576,18 @@ static void memory_event(struct loop *loop, struct cell *cell)
         }
     } else {
         check_memory(loop, cell);
+    }
+}
+
+static void registrar_event(struct loop *loop)
+{
+    struct registrar_answer answer;
+    while (registrar_answered(loop->registrar, &answer)) {
+        struct cell *cell = *find(loop, answer.cell);
+        if (cell && cell->state == CELL_RUNNING) {
+            memory_watch_armed(&cell->memory, answer.result);
+            check_memory(loop, cell); // what was crossed before it was armed is not told
+        }
     }
 }
 
@@ -642,6 +648,13 @@ static void handle(struct loop *loop, const struct epoll_event *event)
         if (event->events & ~(uint32_t)EPOLLOUT && !serve_worker(loop)) {
             loop->stop = true;
         }
+        break;
+    case FROM_REGISTRAR:
+        if (event->events & (EPOLLHUP | EPOLLERR)) {
+            diag("the registrar is gone"); // memory could no longer be watched: better none than unlimited ones
+            loop->stop = true;
+        }
+        registrar_event(loop);
         break;
     case FROM_CELL:
         if (source->cell->socket >= 0) {
@@ -710,11 +723,22 @@ static int begin(struct loop *loop)
     loop->from_worker.kind = FROM_WORKER;
     loop->from_life.kind = FROM_LIFE;
     loop->from_signal.kind = FROM_SIGNAL;
+    loop->from_registrar.kind = FROM_REGISTRAR;
     int result = watch(loop, launcher->control, EPOLLIN, &loop->from_worker);
     if (!result) {
         result = watch(loop, launcher->life, EPOLLIN, &loop->from_life);
     }
-    return result ? result : watch(loop, loop->signals, EPOLLIN, &loop->from_signal);
+    if (!result) {
+        result = watch(loop, loop->signals, EPOLLIN, &loop->from_signal);
+    }
+    loop->registrar = -1;
+    int dir;
+    bool v2;
+    if (!result && cgroup_serves(&launcher->cgroups, CG_MEMORY, &dir, &v2) && !v2) {
+        loop->registrar = registrar_start();
+        result = loop->registrar < 0 ? loop->registrar : watch(loop, loop->registrar, EPOLLIN, &loop->from_registrar);
+    }
+    return result;
 }
 
 static void tell_hello(struct loop *loop)

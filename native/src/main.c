@@ -202,6 +202,17 @@ static int wait_for_init(pid_t init, const sigset_t *mask, int *life)
     }
 }
 
+// A probe tells what is wrong in its report, which is what it is for.
+static int cannot_begin(struct launcher *launcher)
+{
+    if (!launcher->options.probe) {
+        return 1;
+    }
+    missing_add(&launcher->missing, "cells", "see the line on stderr", "the launcher cannot begin here");
+    probe_print(launcher);
+    return 0;
+}
+
 static int run(struct launcher *launcher, int probe_end, const sigset_t *mask)
 {
     int life[2], report[2];
@@ -209,16 +220,16 @@ static int run(struct launcher *launcher, int probe_end, const sigset_t *mask)
     int result = seccomp_profile_build(&launcher->filter, &why);
     if (result) {
         diag("seccomp: %s: %s", why, strerror(-result));
-        return 1;
+        return cannot_begin(launcher);
     }
     launcher->seccomp = true;
     struct cgroup_owner owner = {launcher->mode == MODE_ROOT, launcher->uid_base, launcher->gid_base};
     if (!cgroup_prepare(&launcher->cgroups, launcher->options.cgroup, launcher->options.instance, owner, &launcher->missing)) {
-        return 1;
+        return cannot_begin(launcher);
     }
     if (prepare_root(launcher) || pipe2(life, O_CLOEXEC) || pipe2(report, O_CLOEXEC)) {
         cgroup_remove_instance(&launcher->cgroups, launcher->options.instance);
-        return 1;
+        return cannot_begin(launcher);
     }
     launcher->life = life[0];
     launcher->report = report[1];
@@ -226,7 +237,7 @@ static int run(struct launcher *launcher, int probe_end, const sigset_t *mask)
     if (init < 0) {
         diag("cannot make the outer namespaces: %s", strerror(-init));
         cgroup_remove_instance(&launcher->cgroups, launcher->options.instance);
-        return 1;
+        return cannot_begin(launcher);
     }
     // The worker must see the end of the connection when the outer init is gone.
     close_fd(&launcher->control);

@@ -9,17 +9,20 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "registrar.h"
 #include "util.h"
 
 enum {
     CHECK_MS = 20,
-    SETTLED_CHECKS = 10,        // so many equal readings, and events take over again
-    SETTLED_STEP = 2 << 20,     // bytes more than the settled use that wake the watch
+    SLOW_CHECK_MS = 500,
+    SETTLED_CHECKS = 10,    // so many equal readings, and events take over again
+    SETTLED_STEP = 2 << 20, // bytes more than the settled use that wake the watch
+    REGISTERED_MAX = 32,    // events asked of v1 for one cell; each costs the kernel a little
 };
 
 void memory_watch_init(struct memory_watch *watch)
 {
-    *watch = (struct memory_watch){.usage = -1, .stat = -1, .tmp = -1, .crossed = -1, .killed = -1};
+    *watch = (struct memory_watch){.usage = -1, .stat = -1, .tmp = -1, .crossed = -1, .killed = -1, .registrar = -1};
 }
 
 void memory_watch_close(struct memory_watch *watch)
@@ -53,17 +56,11 @@ static int write_one(const struct memory_watch *watch, const char *file, const c
     return write_text(watch->dir, name, text);
 }
 
-// v1: joins an eventfd to a file of the cgroup.
-static int notify(const struct memory_watch *watch, int event, int file, uint64_t threshold)
+int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar)
 {
-    char text[64];
-    snprintf(text, sizeof text, "%d %d %llu", event, file, (unsigned long long)threshold);
-    return write_one(watch, "cgroup.event_control", text);
-}
-
-int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, const char *path, int tmp)
-{
+    watch->cell = cell;
     watch->tmp = tmp;
+    watch->registrar = registrar;
     if (!cgroup_serves(groups, CG_MEMORY, &watch->dir, &watch->v2)) {
         return 0;
     }
@@ -78,37 +75,83 @@ int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, 
         watch->killed = open_one(watch, "memory.events");
         return watch->killed < 0 ? watch->killed : 0;
     }
+    watch->crossed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    watch->killed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (watch->crossed < 0 || watch->killed < 0) {
+        return -errno;
+    }
+    char text[32];
     int control = open_one(watch, "memory.oom_control");
     if (control < 0) {
         return control;
     }
-    watch->killed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int result = watch->killed < 0 ? -errno : notify(watch, watch->killed, control, 0);
+    snprintf(text, sizeof text, "%d %d", watch->killed, control);
+    int result = write_one(watch, "cgroup.event_control", text);
     close(control);
     return result;
 }
 
-// Asks for an event when use goes beyond level. Above the limit v2's memory.high must be out of the way, since it
-// would slow down a guest that is only filling /tmp, as it may.
-static int arm(struct memory_watch *watch, uint64_t level)
+static void complain(const struct memory_watch *watch, int result)
 {
-    char text[24];
-    if (watch->v2) {
-        snprintf(text, sizeof text, "%llu", (unsigned long long)level);
-        return write_one(watch, "memory.high", text);
+    if (result && result != -ENOENT && result != -ENODEV) { // gone meanwhile
+        diag("cannot watch the memory of %s: %s", watch->path, strerror(-result));
     }
-    close_fd(&watch->crossed);
-    watch->crossed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (watch->crossed < 0) {
-        return -errno;
-    }
-    return notify(watch, watch->crossed, watch->usage, level);
 }
 
-int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb)
+static int set_high(const struct memory_watch *watch, uint64_t level)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)level);
+    return write_one(watch, "memory.high", level ? text : "max");
+}
+
+// Asks for an event when use goes beyond level. On v1 the watch goes on checking until memory_watch_armed.
+static void arm(struct memory_watch *watch, uint64_t level)
+{
+    char name[CELL_PATH_MAX + 64];
+    int result;
+    if (watch->v2) {
+        result = set_high(watch, level);
+        watch->armed = result ? 0 : level;
+    } else if (watch->asked || watch->registered >= REGISTERED_MAX) {
+        return; // a guest that provokes this costs a check each 20 ms, no more
+    } else {
+        name_of(watch, "cgroup.event_control", name);
+        int control = openat(watch->dir, name, O_WRONLY | O_CLOEXEC);
+        result = control < 0 ? -errno : registrar_ask(watch->registrar, watch->cell, watch->crossed, watch->usage, control, level);
+        close_fd(&control);
+        if (!result) {
+            watch->asked = level;
+            watch->registered++;
+        }
+    }
+    complain(watch, result == -EAGAIN ? 0 : result);
+}
+
+void memory_watch_armed(struct memory_watch *watch, int result)
+{
+    complain(watch, result);
+    if (!result) {
+        watch->armed = watch->asked > watch->armed ? watch->asked : watch->armed;
+        watch->limit_armed |= watch->asked == watch->limit;
+    }
+    watch->asked = 0;
+}
+
+int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb, int64_t now_ms)
 {
     watch->limit = (uint64_t)memory_mb << 20;
-    return watch->on ? arm(watch, watch->limit) : 0;
+    if (!watch->on) {
+        return 0;
+    }
+    // v1's event is dear and most cells are short-lived: it is armed when this one's use has settled.
+    watch->next_check_ms = watch->v2 ? 0 : now_ms + CHECK_MS;
+    if (!watch->v2) {
+        return 0;
+    }
+    int result = set_high(watch, watch->limit);
+    watch->armed = result ? 0 : watch->limit;
+    return result;
 }
 
 static bool read_usage(const struct memory_watch *watch, uint64_t *usage)
@@ -152,44 +195,47 @@ static uint64_t excused(const struct memory_watch *watch)
     return result;
 }
 
+static bool event_will_come(const struct memory_watch *watch, uint64_t usage)
+{
+    if (usage > watch->limit) {
+        return watch->armed > usage;
+    }
+    return watch->v2 ? watch->armed == watch->limit : watch->limit_armed;
+}
+
 enum memory_verdict memory_watch_check(struct memory_watch *watch, int64_t now_ms)
 {
     uint64_t usage, drained;
     if (!watch->on || watch->limit == 0 || !read_usage(watch, &usage)) {
+        watch->next_check_ms = 0;
         return MEMORY_FINE;
     }
     if (watch->crossed >= 0) {
         ssize_t ignored = read(watch->crossed, &drained, sizeof drained); // only the fact that it fired matters
         (void)ignored;
     }
-    if (usage <= watch->limit) {
-        if (watch->next_check_ms != 0) {
-            int result = arm(watch, watch->limit);
-            if (result) {
-                diag("cannot watch the memory of %s: %s", watch->path, strerror(-result));
-            }
-        }
-        watch->next_check_ms = 0;
-        watch->unchanged = 0;
-        return MEMORY_FINE;
-    }
-    uint64_t pardon = excused(watch);
-    if (usage > pardon && usage - pardon > watch->limit) {
-        return MEMORY_EXCEEDED;
-    }
-    if (watch->next_check_ms == 0 && watch->v2) {
-        int result = write_one(watch, "memory.high", "max");
-        if (result) {
-            diag("cannot watch the memory of %s: %s", watch->path, strerror(-result));
+    if (usage > watch->limit) {
+        uint64_t pardon = excused(watch);
+        if (usage > pardon && usage - pardon > watch->limit) {
+            return MEMORY_EXCEEDED;
         }
     }
     watch->unchanged = usage == watch->last_usage ? watch->unchanged + 1 : 0;
     watch->last_usage = usage;
-    watch->next_check_ms = now_ms + CHECK_MS;
-    // An idle, perhaps frozen cell with a full /tmp must not be looked at for ever.
-    if (watch->unchanged >= SETTLED_CHECKS && arm(watch, usage + SETTLED_STEP) == 0) {
-        watch->next_check_ms = 0;
-        watch->unchanged = 0;
+    if (watch->v2 && usage <= watch->limit && watch->armed != watch->limit) {
+        arm(watch, watch->limit);
+    } else if (watch->v2 && watch->armed != 0 && usage >= watch->armed) {
+        // Beyond it memory.high slows a guest down that is only filling /tmp, as it may.
+        complain(watch, set_high(watch, 0));
+        watch->armed = 0;
+    } else if (!event_will_come(watch, usage) && watch->unchanged >= SETTLED_CHECKS) {
+        arm(watch, usage <= watch->limit ? watch->limit : usage + SETTLED_STEP);
+    }
+    if (!event_will_come(watch, usage)) {
+        watch->next_check_ms = now_ms + CHECK_MS;
+    } else {
+        // Above the limit what is in /tmp can still turn into memory without any level being crossed.
+        watch->next_check_ms = usage > watch->limit ? now_ms + SLOW_CHECK_MS : 0;
     }
     return MEMORY_FINE;
 }

@@ -78,15 +78,20 @@ static void trial(struct launcher *launcher, int worker, int report)
     }
 }
 
-void probe_report(struct launcher *launcher, int worker_end, int report)
+void probe_print(const struct launcher *launcher)
 {
     static char json[16384];
-    trial(launcher, worker_end, report);
-    close(worker_end);
     if (hello_json(launcher, json, sizeof json)) {
         puts(json);
         fflush(stdout);
     } else {
         diag("the report does not fit");
     }
+}
+
+void probe_report(struct launcher *launcher, int worker_end, int report)
+{
+    trial(launcher, worker_end, report);
+    close(worker_end);
+    probe_print(launcher);
 }

@@ -81,7 +81,10 @@ class Launcher:
             listener.close()
             os.unlink(path)
             os.rmdir(self.folder)
-        self.hello = self.receive().hello
+        first = self.receive()
+        if first is None:
+            raise AssertionError(f"the launcher went away: {self.process.wait(20)} {self.diagnostics()}")
+        self.hello = first.hello
 
     def send(self, data):
         self.socket.send(data)
