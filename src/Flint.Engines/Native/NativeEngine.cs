@@ -71,8 +71,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
         {
             var files = NativeFiles.Find(_settings.Options);
             var runtimes = await GuestRuntimes.DiscoverAsync(files.GuestPath, _settings.Options, cancellationToken);
-            var hello = _current?.Session.Hello
-                ?? LauncherHello.Parse(await LauncherProcess.ProbeAsync(CommandFor(files), cancellationToken));
+            var hello = _current?.Session.Hello ?? await ProbeHostAsync(files, cancellationToken);
             return NativeHost.Report(Name, hello, runtimes, _settings.AllowUnenforced);
         }
         catch (Exception exception) when (exception is EngineException or InvalidDataException or IOException)
@@ -138,13 +137,27 @@ internal sealed partial class NativeEngine : ISandboxEngine
             ? Path.GetFileName(codeDirectory)
             : throw new EngineException($"Code at {codeDirectory} is not a child of {_settings.CodeDirectory}.");
 
-    private LauncherCommand CommandFor(NativeFiles files)
+    private async Task<LauncherHello> ProbeHostAsync(NativeFiles files, CancellationToken cancellationToken)
+    {
+        // The server makes its code directory when it starts; a host is looked at without leaving one behind.
+        var code = Directory.CreateTempSubdirectory("flint-probe-");
+        try
+        {
+            return LauncherHello.Parse(await LauncherProcess.ProbeAsync(CommandFor(files, code.FullName), cancellationToken));
+        }
+        finally
+        {
+            code.Delete();
+        }
+    }
+
+    private LauncherCommand CommandFor(NativeFiles files, string? codeDirectory = null)
     {
         var options = _settings.Options;
         List<string> arguments =
         [
             "--instance", Guid.NewGuid().ToString("N")[..12],
-            "--code", _settings.CodeDirectory,
+            "--code", codeDirectory ?? _settings.CodeDirectory,
             "--runtime-dir", files.GuestPath,
             "--cgroup", options.Cgroup,
             "--uid-base", options.UidBase.ToString(System.Globalization.CultureInfo.InvariantCulture),

@@ -29,6 +29,10 @@ internal static class NativeHost
             ? null
             : "No interpreter was found in /usr/bin or /usr/local/bin: install python3 (Debian package python3) or Node.js 20 or newer, or name one in Flint:Sandbox:Native:Interpreters.";
 
+    // Said by a probe, which tries one; a running launcher has made some.
+    private static string? RefusalOfCells(LauncherHello hello) =>
+        hello.Missing.Any(static finding => finding.What == "cells") ? $"No sandbox can be made: {Explain(hello, "cells")}" : null;
+
     /// <summary>The limits that this host does not enforce.</summary>
     public static IReadOnlyList<string> Unenforced(LauncherHello hello)
     {
@@ -53,7 +57,7 @@ internal static class NativeHost
 
     public static EngineReport Report(string engine, LauncherHello hello, GuestRuntimes runtimes, IReadOnlyList<string> allowed)
     {
-        var refusal = Refusal(hello, allowed) ?? RefusalOf(runtimes);
+        var refusal = RefusalOfCells(hello) ?? Refusal(hello, allowed) ?? RefusalOf(runtimes);
         var findings = hello.Missing
             .Select(finding => new EngineFinding(finding.What, finding.Why, finding.Fix, Blocks(finding.What, allowed)))
             .ToList();
@@ -66,7 +70,7 @@ internal static class NativeHost
     }
 
     private static bool Blocks(string what, IReadOnlyList<string> allowed) =>
-        what is "memory" or "pids" or "seccomp" or "userns" && !allowed.Contains(what, StringComparer.OrdinalIgnoreCase);
+        what is "cells" or "memory" or "pids" or "seccomp" && !allowed.Contains(what, StringComparer.OrdinalIgnoreCase);
 
     private static string Explain(LauncherHello hello, string limit)
     {

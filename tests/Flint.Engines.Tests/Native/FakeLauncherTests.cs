@@ -103,6 +103,16 @@ public sealed class FakeLauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task A_host_that_can_make_no_cell_is_reported_as_unavailable()
+    {
+        await using var engine = NewEngine("no-cells");
+        var report = await engine.ProbeAsync(CancellationToken.None);
+        report.Available.ShouldBeFalse();
+        report.Summary.ShouldContain("no namespaces");
+        report.Findings.ShouldContain(finding => finding.What == "cells" && finding.Blocking);
+    }
+
+    [Fact]
     public async Task A_cell_that_cannot_be_made_fails_the_request_with_its_reason()
     {
         await using var engine = await StartAsync("fail-cells");
@@ -167,10 +177,10 @@ public sealed class FakeLauncherTests : IDisposable
         Environment = new Dictionary<string, string> { ["A"] = "1" },
     };
 
-    private async Task<ISandboxEngine> StartAsync(string behaviour, params string[] allowUnenforced)
+    private NativeEngine NewEngine(string behaviour, params string[] allowUnenforced)
     {
         var launcher = Path.Combine(_folder.FullName, "launcher.py");
-        File.Copy(Path.Combine(AppContext.BaseDirectory, "Native/fake-launcher.py"), launcher);
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "Native/fake-launcher.py"), launcher, overwrite: true);
         File.SetUnixFileMode(launcher, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), behaviour);
         var guest = _folder.CreateSubdirectory("guest").FullName;
@@ -179,8 +189,13 @@ public sealed class FakeLauncherTests : IDisposable
             """[{"prefix":"python","arguments":["{interpreter}"],"environment":{},"heapPercent":0,"heapReserveMb":0}]""");
         var options = new NativeEngineOptions { LauncherPath = launcher, GuestPath = guest, ReadySandboxes = 1 };
         options.Interpreters["python3.11"] = "/usr/bin/python3.11";
-        var engine = new NativeEngine(
+        return new NativeEngine(
             new NativeEngineSettings(options, _folder.FullName, allowUnenforced), NullLoggerFactory.Instance, TimeProvider.System);
+    }
+
+    private async Task<ISandboxEngine> StartAsync(string behaviour, params string[] allowUnenforced)
+    {
+        var engine = NewEngine(behaviour, allowUnenforced);
         try
         {
             await engine.StartAsync(CancellationToken.None);

@@ -16,7 +16,8 @@ HELLO = (
     % ("false" if "no-memory" in behaviour else "true")
 )
 if sys.argv[1] == "probe":
-    print(HELLO)
+    trial = '[{"what":"cells","why":"no namespaces","fix":"allow them"},' if "no-cells" in behaviour else "["
+    print(HELLO.replace("[{", trial + "{"))
     sys.exit(0)
 if "die-at-start" in behaviour:
     sys.stderr.write("no namespaces here\n")
