@@ -49,7 +49,7 @@ public static class DataServiceCollectionExtensions
         services.AddSingleton<IDatabase>(provider => provider.GetRequiredService<SqliteDatabase>());
         services.AddSingleton<ICatalogStore, SqliteCatalogStore>();
         services.AddSingleton<IInvocationStore, SqliteInvocationStore>();
-        services.AddSingleton<IBlobStore>(_ => new FileBlobStore(options.DataPath));
+        services.AddSingleton<IBlobStore>(provider => new FileBlobStore(options.DataPath, provider.GetRequiredService<TimeProvider>()));
     }
 
     private static void AddPostgres(IServiceCollection services, DatabaseOptions options)

@@ -6,12 +6,16 @@ namespace Flint.Data.Invocations;
 /// </summary>
 public interface IInvocationStore
 {
-    /// <summary>Inserts finished invocations in one transaction. An id that is there already is left alone (a retried batch is harmless).</summary>
+    /// <summary>Inserts finished invocations in one transaction. An id that is there already is left alone (a retried batch is harmless). Throws <see cref="ArgumentException"/>, having written nothing, for an id that is no lower-case UUID or an unknown status.</summary>
     Task AppendAsync(IReadOnlyList<InvocationRow> rows, CancellationToken cancellationToken);
 
     /// <summary>One invocation with payload, result and log, or null.</summary>
     Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken);
 
+    /// <summary>
+    /// A page, newest first. Throws <see cref="ArgumentException"/> for a limit outside 1 to 1000, an unknown status, or a <c>BeforeId</c> that is no id:
+    /// check what a caller sent first.
+    /// </summary>
     Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken);
 
     /// <summary>

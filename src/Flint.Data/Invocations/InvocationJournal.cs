@@ -93,7 +93,7 @@ public sealed class InvocationJournal : IAsyncDisposable
     /// <summary>A page as the store gives it, with what is buffered merged in. Throws <see cref="ArgumentException"/> for a bad limit, status or cursor.</summary>
     public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
     {
-        InvocationRules.Check(query);
+        query = InvocationRules.Storable(query);
 
         // The buffer first: a row that is committed between the two looks is then found twice, never missed.
         List<InvocationRow> buffered;

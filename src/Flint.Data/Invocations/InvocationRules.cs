@@ -29,8 +29,11 @@ internal static class InvocationRules
         };
     }
 
-    /// <summary>Throws <see cref="ArgumentException"/> for a limit out of range, an unknown status, or a cursor that is no id.</summary>
-    public static void Check(InvocationQuery query)
+    /// <summary>
+    /// The query as rows are stored, its texts cleaned alike. Throws <see cref="ArgumentException"/> for a limit out of range, an unknown status, or a
+    /// cursor that is no id.
+    /// </summary>
+    public static InvocationQuery Storable(InvocationQuery query)
     {
         if (query.Limit is < 1 or > 1000)
         {
@@ -46,6 +49,10 @@ internal static class InvocationRules
         {
             InvocationId.Parse(query.BeforeId, nameof(query.BeforeId));
         }
+
+        return StorableText.Is(query.TenantId) && IsCleanOrNull(query.FunctionName)
+            ? query
+            : query with { TenantId = StorableText.Clean(query.TenantId)!, FunctionName = StorableText.Clean(query.FunctionName) };
     }
 
     /// <summary>What the stores' SQL asks of a row, for rows that are not there yet.</summary>

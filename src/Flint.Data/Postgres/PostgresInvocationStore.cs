@@ -42,17 +42,17 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
             return null;
         }
 
-        var found = await ReadAsync(InvocationSql.Get, reader => Rows.Read(reader, withData: true), cancellationToken, ("@tenant", tenantId), ("@id", key));
+        var found = await ReadAsync(InvocationSql.Get, reader => Rows.Read(reader, withData: true), cancellationToken, ("@tenant", StorableText.Clean(tenantId)!), ("@id", key));
         return found.Count == 0 ? null : found[0];
     }
 
     public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
     {
-        InvocationRules.Check(query);
+        query = InvocationRules.Storable(query);
         List<(string, object)> filters = [("@tenant", query.TenantId), ("@take", query.Limit + 1)];
         if (query.FunctionName is { } function)
         {
-            filters.Add(("@function", StorableText.Clean(function)!));
+            filters.Add(("@function", function));
         }
 
         if (query.BeforeId is { } before)

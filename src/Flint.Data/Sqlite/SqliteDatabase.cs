@@ -95,9 +95,10 @@ internal sealed class SqliteDatabase : IDatabase, IAsyncDisposable
 
         if (_writer is not null)
         {
-            await _writer.DisposeAsync();
+            // The last connection to close copies the log into the database and removes it; a reader could not.
             using var connection = new SqliteConnection(_readerConnectionString);
             SqliteConnection.ClearPool(connection);
+            await _writer.DisposeAsync();
         }
 
         _starting.Dispose();

@@ -30,7 +30,7 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
 
     public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
     {
-        InvocationRules.Check(query);
+        query = InvocationRules.Storable(query);
         List<(string, object)> filters = [("@tenant", query.TenantId), ("@take", query.Limit + 1)];
         if (query.FunctionName is { } function)
         {

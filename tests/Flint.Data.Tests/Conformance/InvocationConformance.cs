@@ -91,6 +91,8 @@ public abstract class InvocationConformance : StoreConformance
         read.FunctionName.ShouldBe("a\ufffdb\ufffdc");
         read.ErrorJson.ShouldBe("{\"m\":\"\ufffd\"}");
         read.ErrorType.ShouldBe(row.ErrorType);
+        await ListsAsync(new() { TenantId = "default", FunctionName = row.FunctionName }, row);
+        (await Invocations.GetAsync("default\0", row.Id, default)).ShouldBeNull();
     }
 
     [Fact]

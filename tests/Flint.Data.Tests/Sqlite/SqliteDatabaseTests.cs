@@ -38,6 +38,34 @@ public sealed class SqliteDatabaseTests : IDisposable
     }
 
     [Fact]
+    public async Task Closing_leaves_one_complete_file()
+    {
+        await using (var store = await OpenAsync())
+        {
+            await store.Invocations.AppendAsync([Rows.Invocation()], default);
+            await store.Invocations.ListAsync(new() { TenantId = "default" }, default);
+        }
+
+        Directory.GetFiles(Path).Select(file => System.IO.Path.GetFileName(file)).ShouldBe(["flint.db"]);
+    }
+
+    [Fact]
+    public async Task What_a_killed_put_left_is_removed_later()
+    {
+        await using var store = await OpenAsync();
+        var temporary = Directory.CreateDirectory(System.IO.Path.Combine(Path, "blobs", ".tmp")).FullName;
+        var old = System.IO.Path.Combine(temporary, "old");
+        var young = System.IO.Path.Combine(temporary, "young");
+        await File.WriteAllTextAsync(old, "x");
+        await File.WriteAllTextAsync(young, "x");
+        File.SetLastWriteTimeUtc(old, DateTime.UtcNow.AddHours(-2));
+
+        await store.Blobs.PutAsync("default", Rows.Sha('a'), new byte[1], default);
+
+        Directory.GetFiles(temporary).ShouldBe([young]);
+    }
+
+    [Fact]
     public async Task Readers_cannot_write()
     {
         await using var store = await OpenAsync();
