@@ -1,0 +1,34 @@
+using System.Text.Json.Serialization;
+using Flint.Contracts.Errors;
+using Flint.Contracts.Functions;
+using Flint.Contracts.Invocations;
+using Flint.Contracts.Host;
+
+namespace Flint.Contracts;
+
+/// <summary>How the API's JSON is written: camelCase, absent instead of null, unknown and repeated members refused.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    AllowDuplicateProperties = false,
+    MaxDepth = 32)]
+[JsonSerializable(typeof(CreateFunctionRequest))]
+[JsonSerializable(typeof(UpdateCodeRequest))]
+[JsonSerializable(typeof(UpdateFunctionRequest))]
+[JsonSerializable(typeof(PublishVersionRequest))]
+[JsonSerializable(typeof(CreateAliasRequest))]
+[JsonSerializable(typeof(UpdateAliasRequest))]
+[JsonSerializable(typeof(FunctionView))]
+[JsonSerializable(typeof(VersionView))]
+[JsonSerializable(typeof(AliasView))]
+[JsonSerializable(typeof(Page<FunctionView>))]
+[JsonSerializable(typeof(Page<VersionView>))]
+[JsonSerializable(typeof(Page<AliasView>))]
+[JsonSerializable(typeof(Page<InvocationRecord>))]
+[JsonSerializable(typeof(InvocationRecord))]
+[JsonSerializable(typeof(RuntimesView))]
+[JsonSerializable(typeof(HealthView))]
+[JsonSerializable(typeof(Problem))]
+[JsonSerializable(typeof(Dictionary<string, string>))]
+public sealed partial class FlintJson : JsonSerializerContext;

@@ -1,0 +1,64 @@
+using System.Text.Json;
+
+namespace Flint.Contracts.Invocations;
+
+/// <summary>
+/// One invocation as clients read it. The server writes it member by member, straight from bytes; this type is its shape for clients and
+/// for the OpenAPI document.
+/// </summary>
+public sealed record InvocationRecord
+{
+    /// <summary>UUID version 7; the guest's request id.</summary>
+    public required string Id { get; init; }
+    public required string Function { get; init; }
+    /// <summary><c>$LATEST</c> or a version's number: what ran.</summary>
+    public required string Version { get; init; }
+    /// <summary>What the caller asked for, when that was an alias or a number.</summary>
+    public string? Qualifier { get; init; }
+    /// <summary><c>sync</c>.</summary>
+    public required string Mode { get; init; }
+    /// <summary><c>COMPLETED</c>, <c>FAILED</c> or <c>CANCELLED</c>; <c>PENDING</c> and <c>RUNNING</c> for queued ones.</summary>
+    public required string Status { get; init; }
+    /// <summary><c>cold</c> or <c>warm</c>; absent when no sandbox was reached.</summary>
+    public string? Start { get; init; }
+    public string? Engine { get; init; }
+    /// <summary>Limits that the host could not enforce and the operator allowed to be missing.</summary>
+    public IReadOnlyList<string>? Unenforced { get; init; }
+    /// <summary>From the event's hand-over to the answer.</summary>
+    public double? DurationMs { get; init; }
+    /// <summary>From asking for a sandbox to the loaded handler; absent when warm.</summary>
+    public double? InitDurationMs { get; init; }
+    /// <summary>The duration, rounded up to the next millisecond.</summary>
+    public long? BilledDurationMs { get; init; }
+    public required int MemoryMb { get; init; }
+    /// <summary>In megabytes of 1048576 bytes, two decimals; absent where the host cannot tell.</summary>
+    public decimal? PeakMemoryMb { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+    public DateTimeOffset? StartedAt { get; init; }
+    public DateTimeOffset? CompletedAt { get; init; }
+    public InvocationErrorView? Error { get; init; }
+    /// <summary>Only in a single record; in an invoke's answer only with <c>?logs=true</c>.</summary>
+    public IReadOnlyList<LogLineView>? Logs { get; init; }
+    /// <summary>Present when lines were dropped.</summary>
+    public LogsTruncatedView? LogsTruncated { get; init; }
+    /// <summary>The event, where history keeps it (<c>Flint:History:PayloadMode</c>); only in a single record.</summary>
+    public JsonElement? Event { get; init; }
+    /// <summary>The function's result as it returned it. Absent when it failed, and in lists.</summary>
+    public JsonElement? Result { get; init; }
+}
+
+/// <summary>Why an invocation failed.</summary>
+/// <param name="Type">Flint's closed list, such as <c>Unhandled</c> or <c>TimedOut</c>.</param>
+/// <param name="Name">The guest's own class, such as <c>KeyError</c>.</param>
+/// <param name="Message">For people.</param>
+/// <param name="StackTrace">Frames as the guest's language prints them.</param>
+public sealed record InvocationErrorView(string Type, string Name, string Message, IReadOnlyList<string> StackTrace);
+
+/// <summary>One captured line.</summary>
+/// <param name="Time">The server's clock when the line came.</param>
+/// <param name="Stream"><c>stdout</c>, <c>stderr</c> or <c>platform</c>.</param>
+/// <param name="Text">As the guest wrote it; not to be trusted.</param>
+public sealed record LogLineView(DateTimeOffset Time, string Stream, string Text);
+
+/// <summary>What the log's cap dropped.</summary>
+public sealed record LogsTruncatedView(long DroppedLines, long DroppedBytes);

@@ -1,0 +1,101 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Flint.Server.Services;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace Flint.Server.Api;
+
+/// <summary>Reads bodies: bounded before the first byte is kept, JSON strictly.</summary>
+internal static class RequestBody
+{
+    /// <summary>The whole body. Throws <see cref="RefusedException"/> with <paramref name="code"/> when it has more than <paramref name="max"/> bytes.</summary>
+    public static async ValueTask<byte[]> ReadAsync(HttpContext http, long max, string code, string? knob, CancellationToken cancellationToken)
+    {
+        if (http.Request.ContentLength is { } declared)
+        {
+            if (declared > max)
+            {
+                throw TooLarge(max, code, knob);
+            }
+
+            if (declared == 0)
+            {
+                return [];
+            }
+        }
+
+        LiftServerLimit(http, max);
+        var reader = http.Request.BodyReader;
+        var body = http.Request.ContentLength is { } length ? GC.AllocateUninitializedArray<byte>((int)length) : null;
+        var grown = body is null ? new ArrayBufferWriter<byte>(4096) : null;
+        var at = 0;
+        while (true)
+        {
+            var read = await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            if (grown is not null && grown.WrittenCount + read.Buffer.Length > max)
+            {
+                throw TooLarge(max, code, knob);
+            }
+
+            foreach (var segment in read.Buffer)
+            {
+                if (body is not null)
+                {
+                    segment.Span.CopyTo(body.AsSpan(at));
+                    at += segment.Length;
+                }
+                else
+                {
+                    grown!.Write(segment.Span);
+                }
+            }
+
+            reader.AdvanceTo(read.Buffer.End);
+            if (read.IsCompleted)
+            {
+                return body ?? grown!.WrittenSpan.ToArray();
+            }
+        }
+    }
+
+    /// <summary>The body as <typeparamref name="T"/>: no unknown members, none twice. An empty body is <paramref name="whenEmpty"/>, or refused where that is null.</summary>
+    public static async Task<T> ReadJsonAsync<T>(
+        HttpContext http, JsonTypeInfo<T> type, long max, string? knob, CancellationToken cancellationToken, T? whenEmpty = null)
+        where T : class
+    {
+        var body = await ReadAsync(http, max, "body_too_large", knob, cancellationToken).ConfigureAwait(false);
+        if (body.Length == 0)
+        {
+            return whenEmpty ?? throw new RefusedException("invalid_json", "The request has no body; a JSON object is expected.", field: "body");
+        }
+
+        StrictJson.Check(body, type);
+        try
+        {
+            return JsonSerializer.Deserialize(body, type) ?? throw NotAnObject();
+        }
+        catch (JsonException exception)
+        {
+            throw new RefusedException("invalid_type", "A member's value is of the wrong type or out of its type's range.", field: Field(exception.Path));
+        }
+    }
+
+    private static string Field(string? path) => path is null or "$" ? "body" : path.StartsWith("$.", StringComparison.Ordinal) ? path[2..] : path;
+
+    private static RefusedException NotAnObject() => new("invalid_type", "The body must be a JSON object.", field: "body");
+
+    private static RefusedException TooLarge(long max, string code, string? knob) =>
+        new(code, string.Create(CultureInfo.InvariantCulture, $"The request's body has more than {max} bytes."), field: "body",
+            limit: string.Create(CultureInfo.InvariantCulture, $"{max} bytes"), knob: knob);
+
+    /// <summary>Kestrel's own limit stays as the last guard for routes that read no body.</summary>
+    private static void LiftServerLimit(HttpContext http, long max)
+    {
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } feature && !(feature.MaxRequestBodySize > max))
+        {
+            feature.MaxRequestBodySize = max + 1;
+        }
+    }
+}

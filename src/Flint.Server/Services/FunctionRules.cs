@@ -1,0 +1,137 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Flint.Contracts;
+using Flint.Contracts.Functions;
+using Flint.Data.Model;
+using Flint.Server.Hosting;
+
+namespace Flint.Server.Services;
+
+/// <summary>Checks a function's settings and writes them into an entity. All refusals name the member, the limit and its knob.</summary>
+internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory engines)
+{
+    public const int DefaultMemoryMb = 128;
+    public const int DefaultTimeoutMs = 3000;
+    public const int DefaultTmpMb = 512;
+    public const int MaxDescription = 256;
+
+    /// <summary>The settings of a new function; no code yet.</summary>
+    public FunctionEntity Create(CreateFunctionRequest request, string tenantId, string id, DateTimeOffset now)
+    {
+        var name = Names.CheckFunction(request.Name);
+        var engine = engines.CheckEngine(request.Engine);
+        var runtime = engines.CheckRuntime(request.Runtime, engine);
+        Handlers.Check(runtime, request.Handler ?? throw Missing("handler"));
+        return new FunctionEntity
+        {
+            TenantId = tenantId,
+            Id = id,
+            Name = name,
+            RevisionId = Guid.NewGuid().ToString("d"),
+            Runtime = runtime,
+            Handler = request.Handler,
+            Engine = engine,
+            Description = Description(request.Description ?? ""),
+            MemoryMb = Memory(request.MemoryMb ?? DefaultMemoryMb),
+            TimeoutMs = Timeout(request.TimeoutMs ?? Math.Min(DefaultTimeoutMs, limits.MaxTimeoutMs)),
+            TmpMb = Tmp(request.TmpMb ?? Math.Min(DefaultTmpMb, limits.MaxTmpMb)),
+            EnvironmentJson = Environment(request.Environment ?? new Dictionary<string, string>()),
+            Freshness = Freshness(request.Freshness ?? "warm"),
+            OnDisconnect = Word("onDisconnect", request.OnDisconnect ?? "continue", "continue", "cancel"),
+            History = Word("history", request.History ?? "buffered", "buffered", "strict"),
+            CodeSha256 = "",
+            CreatedAt = now,
+            UpdatedAt = now,
+        };
+    }
+
+    /// <summary>Changes what the request gives. Pure: safe to run again within a retried transaction.</summary>
+    public void Update(FunctionEntity function, UpdateFunctionRequest request)
+    {
+        if (request.Engine is not null || request.Runtime is not null)
+        {
+            function.Engine = engines.CheckEngine(request.Engine ?? function.Engine);
+            function.Runtime = engines.CheckRuntime(request.Runtime ?? function.Runtime, function.Engine);
+        }
+
+        function.Handler = request.Handler ?? function.Handler;
+        Handlers.Check(function.Runtime, function.Handler);
+        function.Description = request.Description is { } description ? Description(description) : function.Description;
+        function.MemoryMb = request.MemoryMb is { } memory ? Memory(memory) : function.MemoryMb;
+        function.TimeoutMs = request.TimeoutMs is { } timeout ? Timeout(timeout) : function.TimeoutMs;
+        function.TmpMb = request.TmpMb is { } tmp ? Tmp(tmp) : function.TmpMb;
+        function.EnvironmentJson = request.Environment is { } environment ? Environment(environment) : function.EnvironmentJson;
+        function.Freshness = request.Freshness is { } freshness ? Freshness(freshness) : function.Freshness;
+        function.OnDisconnect = request.OnDisconnect is { } disconnect ? Word("onDisconnect", disconnect, "continue", "cancel") : function.OnDisconnect;
+        function.History = request.History is { } history ? Word("history", history, "buffered", "strict") : function.History;
+    }
+
+    public static string Description(string text) =>
+        text.Length <= MaxDescription && !text.Contains('\0')
+            ? text
+            : throw new RefusedException("invalid_field", $"A description has at most {MaxDescription} characters, and no NUL.",
+                field: "description", limit: $"{MaxDescription} characters");
+
+    public static RefusedException Missing(string field) => new("missing_field", $"The member {field} is required.", field: field);
+
+    private int Memory(int value) => Range("memoryMb", value, 128, limits.MaxMemoryMb, "Flint:Functions:MaxMemoryMb");
+
+    private int Timeout(int value) => Range("timeoutMs", value, 1, limits.MaxTimeoutMs, "Flint:Functions:MaxTimeoutMs");
+
+    private int Tmp(int value) => Range("tmpMb", value, 16, limits.MaxTmpMb, "Flint:Functions:MaxTmpMb");
+
+    private static int Range(string field, int value, int min, int max, string knob) =>
+        value >= min && value <= max
+            ? value
+            : throw new RefusedException("out_of_range", string.Create(CultureInfo.InvariantCulture, $"{field} is {value}; it must be {min} to {max}."),
+                field: field, limit: string.Create(CultureInfo.InvariantCulture, $"{min} to {max}"), knob: knob);
+
+    private static string Freshness(string value) => value == "snapshot"
+        ? throw new RefusedException("unsupported_freshness", "snapshot is not available yet; there are: warm, fresh.", field: "freshness")
+        : Word("freshness", value, "warm", "fresh");
+
+    private static string Word(string field, string value, params string[] words) =>
+        words.Contains(value, StringComparer.Ordinal)
+            ? value
+            : throw new RefusedException("invalid_field", $"{field} must be one of: {string.Join(", ", words)}.", field: field);
+
+    /// <summary>Sorted, so that equal environments are equal text.</summary>
+    private string Environment(IReadOnlyDictionary<string, string> variables)
+    {
+        var size = 0;
+        foreach (var (name, value) in variables)
+        {
+            if (value is null || !IsVariable(name) || value.Contains('\0'))
+            {
+                throw new RefusedException("invalid_field",
+                    "A variable's name is a letter or underscore, then letters, digits and underscores; its value is text without NUL.",
+                    field: "environment." + Packages.EntryNames.Escape(name));
+            }
+
+            if (IsReserved(name))
+            {
+                throw new RefusedException("reserved_variable", "The runtime sets this variable itself.", field: "environment." + name);
+            }
+
+            size += Encoding.UTF8.GetByteCount(name) + Encoding.UTF8.GetByteCount(value);
+        }
+
+        if (size > limits.MaxEnvironmentBytes)
+        {
+            throw new RefusedException("environment_too_large", $"The environment's names and values have {size} bytes together.", field: "environment",
+                limit: $"{limits.MaxEnvironmentBytes} bytes", knob: "Flint:Functions:MaxEnvironmentBytes");
+        }
+
+        var sorted = new Dictionary<string, string>(variables.OrderBy(pair => pair.Key, StringComparer.Ordinal));
+        return JsonSerializer.Serialize(sorted, FlintJson.Default.DictionaryStringString);
+    }
+
+    private static bool IsVariable(string name) =>
+        name.Length > 0 && (char.IsAsciiLetter(name[0]) || name[0] == '_') && name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_');
+
+    /// <summary>Those that AWS Lambda reserves, and those that belong to Flint's bootstraps and launcher.</summary>
+    private static bool IsReserved(string name) =>
+        name.StartsWith("AWS_LAMBDA_", StringComparison.Ordinal) || name.StartsWith("FLINT_", StringComparison.Ordinal)
+        || name is "_HANDLER" or "_X_AMZN_TRACE_ID" or "LAMBDA_TASK_ROOT" or "LAMBDA_RUNTIME_DIR" or "AWS_EXECUTION_ENV" or "LD_PRELOAD";
+}

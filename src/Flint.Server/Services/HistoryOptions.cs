@@ -1,0 +1,38 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Flint.Server.Services;
+
+/// <summary>What history keeps of invocations.</summary>
+public sealed class HistoryOptions
+{
+    /// <summary>Which events are kept with their records: <c>None</c>, <c>Failed</c> (of invocations that did not complete) or <c>All</c>.</summary>
+    /// <remarks>Events of failures are what one wants to run again; the others are mostly cost.</remarks>
+    public PayloadMode PayloadMode { get; set; } = PayloadMode.Failed;
+
+    /// <summary>Events larger than this many bytes are not kept.</summary>
+    /// <remarks>AWS's limit for queued events before late 2025.</remarks>
+    [Range(0, 6 * 1024 * 1024)]
+    public int MaxPayloadBytes { get; set; } = 256 * 1024;
+
+    /// <summary>Age at which records are removed. Zero: never.</summary>
+    /// <remarks>A month, long enough to compare with the last release.</remarks>
+    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
+    public TimeSpan MaxAge { get; set; } = TimeSpan.FromDays(30);
+
+    /// <summary>How many records are kept per tenant; the oldest go first. Zero: any number.</summary>
+    /// <remarks>About 2 GB at 2 KB a record.</remarks>
+    [Range(0, long.MaxValue)]
+    public long MaxCount { get; set; } = 1_000_000;
+
+    /// <summary>How often retention runs.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]
+    public TimeSpan PruneEvery { get; set; } = TimeSpan.FromMinutes(5);
+}
+
+/// <summary>Which events history keeps.</summary>
+public enum PayloadMode
+{
+    None,
+    Failed,
+    All,
+}
