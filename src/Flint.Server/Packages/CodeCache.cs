@@ -4,7 +4,7 @@ using Flint.Data.Blobs;
 namespace Flint.Server.Packages;
 
 /// <summary>
-/// Unpacked code on this server's disk: <c>DataPath/code/{tenant}/{sha256}</c>, complete when it is there, read-only by custom. Made from
+/// Unpacked code on this server's disk: <c>DataPath/code/{tenant}-{sha256}</c>, complete when it is there, never changed. Made from
 /// the stored zip when it is first wanted, by one caller at a time per package. Thread-safe.
 /// </summary>
 internal sealed partial class CodeCache
@@ -18,7 +18,7 @@ internal sealed partial class CodeCache
 
     /// <summary>Guards <see cref="_entries"/>, and the moment in which a directory is taken away.</summary>
     private readonly Lock _gate = new();
-    private readonly Dictionary<(string Tenant, string Sha256), Entry> _entries = [];
+    private readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
 
     public CodeCache(string dataPath, IBlobStore blobs, PackagesOptions limits, TimeProvider time, ILogger<CodeCache> log)
     {
@@ -30,9 +30,11 @@ internal sealed partial class CodeCache
         _log = log;
     }
 
-    private sealed class Entry(string directory, Task ready, DateTimeOffset used)
+    /// <summary>The folder whose children are packages.</summary>
+    public string Root => _root;
+
+    private sealed class Entry(Task ready, DateTimeOffset used)
     {
-        public string Directory { get; } = directory;
         public Task Ready { get; } = ready;
         public DateTimeOffset Used { get; set; } = used;
     }
@@ -63,25 +65,25 @@ internal sealed partial class CodeCache
     /// <summary>The directory with the package's files. Throws <see cref="CodeMissingException"/> when the store has no such package.</summary>
     public async Task<string> EnsureAsync(string tenantId, string sha256, CancellationToken cancellationToken)
     {
+        var directory = Path.Combine(_root, $"{tenantId}-{sha256}");
         Entry entry;
         lock (_gate)
         {
-            if (!_entries.TryGetValue((tenantId, sha256), out entry!) || entry.Ready.IsFaulted || entry.Ready.IsCanceled)
+            if (!_entries.TryGetValue(directory, out entry!) || entry.Ready.IsFaulted || entry.Ready.IsCanceled)
             {
-                var directory = Path.Combine(_root, tenantId, sha256);
                 // Not this caller's token: others wait for the same work.
                 var ready = Directory.Exists(directory)
                     ? Task.CompletedTask
                     : Task.Run(() => UnpackAsync(tenantId, sha256, directory, CancellationToken.None), CancellationToken.None);
-                entry = new Entry(directory, ready, _time.GetUtcNow());
-                _entries[(tenantId, sha256)] = entry;
+                entry = new Entry(ready, _time.GetUtcNow());
+                _entries[directory] = entry;
             }
 
             entry.Used = _time.GetUtcNow();
         }
 
         await entry.Ready.WaitAsync(cancellationToken).ConfigureAwait(false);
-        return entry.Directory;
+        return directory;
     }
 
     /// <summary>Removes what is not in <paramref name="inUse"/> and was not asked for within the configured age. Returns how many were removed.</summary>
@@ -89,16 +91,11 @@ internal sealed partial class CodeCache
     {
         var oldest = _time.GetUtcNow() - _limits.UnusedCodeAge;
         var removed = 0;
-        foreach (var tenant in Directory.EnumerateDirectories(_root).Where(path => Path.GetFileName(path)[0] != '.').ToArray())
+        foreach (var directory in Directory.EnumerateDirectories(_root).Where(path => Path.GetFileName(path)[0] != '.').ToArray())
         {
-            foreach (var directory in Directory.EnumerateDirectories(tenant).ToArray())
+            cancellationToken.ThrowIfCancellationRequested();
+            if (TakeAway(directory, oldest, inUse.Contains(directory)) is { } grave)
             {
-                cancellationToken.ThrowIfCancellationRequested();
-                if (TakeAway(Path.GetFileName(tenant), directory, oldest, inUse.Contains(directory)) is not { } grave)
-                {
-                    continue;
-                }
-
                 Directory.Delete(grave, recursive: true);
                 removed++;
             }
@@ -107,15 +104,14 @@ internal sealed partial class CodeCache
         return removed;
     }
 
-    private string? TakeAway(string tenant, string directory, DateTimeOffset oldest, bool inUse)
+    private string? TakeAway(string directory, DateTimeOffset oldest, bool inUse)
     {
-        var key = (tenant, Path.GetFileName(directory));
         lock (_gate)
         {
-            if (!_entries.TryGetValue(key, out var entry))
+            if (!_entries.TryGetValue(directory, out var entry))
             {
                 // Left by an earlier process, and not asked for yet: its age counts from now.
-                _entries[key] = new Entry(directory, Task.CompletedTask, _time.GetUtcNow());
+                _entries[directory] = new Entry(Task.CompletedTask, _time.GetUtcNow());
                 return null;
             }
 
@@ -132,7 +128,7 @@ internal sealed partial class CodeCache
 
             var grave = Path.Combine(_scratch, Guid.NewGuid().ToString("n"));
             Directory.Move(directory, grave);
-            _entries.Remove(key);
+            _entries.Remove(directory);
             return grave;
         }
     }
@@ -151,7 +147,6 @@ internal sealed partial class CodeCache
         {
             // Limits that were lowered since the upload do not take deployed functions away.
             await PackageUnpacker.UnpackAsync(zip, scratch, Unbounded, cancellationToken).ConfigureAwait(false);
-            MakeReadable(Path.GetDirectoryName(directory)!);
             Directory.Move(scratch, directory);
         }
         catch

@@ -3,46 +3,21 @@ using Flint.Runtime.Sandboxing;
 
 namespace Flint.Server.Services;
 
-/// <summary>The engines of this server, which of them work here, and what runtimes they have. Fixed once <see cref="StartAsync"/> has completed.</summary>
-internal sealed partial class EngineDirectory(IEnumerable<ISandboxEngine> engines, ILogger<EngineDirectory> log)
+/// <summary>The engines of this server, which of them work here, and what runtimes they have. Thread-safe.</summary>
+internal sealed class EngineDirectory(EngineRegistry engines)
 {
-    private readonly ISandboxEngine[] _engines = [.. engines];
-    private readonly Dictionary<string, string> _failures = new(StringComparer.Ordinal);
-    private volatile bool _started;
+    /// <summary>The engine that functions get when they name none, where it is there.</summary>
+    private const string Preferred = "native";
 
     /// <summary>The names that stand for the newest runtime of a language.</summary>
     private static readonly (string Alias, string Prefix)[] Aliases = [("python", "python"), ("javascript", "nodejs")];
 
-    /// <summary>The engine that functions get when they name none.</summary>
-    public string Default => _engines.Length > 0 ? _engines[0].Name : "native";
-
-    public bool AnyAvailable => _started && _engines.Any(engine => !_failures.ContainsKey(engine.Name));
-
-    /// <summary>Starts them all. One that cannot work here is told of, by log, health and refusals; the server goes on without it.</summary>
-    public async Task StartAsync(CancellationToken cancellationToken)
-    {
-        foreach (var engine in _engines)
-        {
-            try
-            {
-                await engine.StartAsync(cancellationToken).ConfigureAwait(false);
-                LogStarted(engine.Name, string.Join(", ", engine.Capabilities.Runtimes));
-            }
-            catch (EngineException exception)
-            {
-                _failures[engine.Name] = exception.Message;
-                LogUnavailable(engine.Name, exception.Message);
-            }
-        }
-
-        _started = true;
-    }
+    private string Default => engines.Engines.FirstOrDefault(engine => engine.Name == Preferred)?.Name ?? engines.Engines.FirstOrDefault()?.Name ?? Preferred;
 
     public IReadOnlyList<EngineView> Views() =>
     [
-        .. _engines.Select(engine => _failures.TryGetValue(engine.Name, out var reason) || !_started
-            ? new EngineView(engine.Name, false, reason ?? "It is starting.", [], [])
-            : new EngineView(engine.Name, true, null, engine.Capabilities.Runtimes, engine.Capabilities.Unenforced)),
+        .. engines.Engines.Select(engine =>
+            new EngineView(engine.Name, engine.Unavailable is null, engine.Unavailable, engine.Capabilities?.Runtimes ?? [], engine.Capabilities?.Unenforced ?? [])),
     ];
 
     public RuntimesView Runtimes()
@@ -58,16 +33,16 @@ internal sealed partial class EngineDirectory(IEnumerable<ISandboxEngine> engine
     /// <summary>Limits that this engine cannot enforce here, comma-separated; null when there are none.</summary>
     public string? Unenforced(string engine)
     {
-        var missing = Views().FirstOrDefault(view => view.Name == engine)?.Unenforced;
+        var missing = engines.Find(engine)?.Capabilities?.Unenforced;
         return missing is { Count: > 0 } ? string.Join(',', missing) : null;
     }
 
     public string CheckEngine(string? name)
     {
         name ??= Default;
-        return _engines.Any(engine => engine.Name == name)
+        return engines.Find(name) is not null
             ? name
-            : throw new RefusedException("unknown_engine", $"There is no such engine here; there are: {List(_engines.Select(e => e.Name))}.", field: "engine");
+            : throw new RefusedException("unknown_engine", $"There is no such engine here; there are: {List(engines.Engines.Select(e => e.Name))}.", field: "engine");
     }
 
     /// <summary>The concrete runtime that the name means on the engine.</summary>
@@ -98,10 +73,4 @@ internal sealed partial class EngineDirectory(IEnumerable<ISandboxEngine> engine
     private static string? Newest(IEnumerable<string> runtimes, string prefix) =>
         runtimes.Where(name => name.StartsWith(prefix, StringComparison.Ordinal))
             .MaxBy(name => Version.TryParse(name[prefix.Length..] is var text && text.Contains('.') ? text : text + ".0", out var version) ? version : new Version(0, 0));
-
-    [LoggerMessage(2201, LogLevel.Information, "Engine {Engine} is up; runtimes: {Runtimes}")]
-    private partial void LogStarted(string engine, string runtimes);
-
-    [LoggerMessage(2202, LogLevel.Error, "Engine {Engine} does not work on this host: {Reason}")]
-    private partial void LogUnavailable(string engine, string reason);
 }

@@ -1,0 +1,118 @@
+using System.Globalization;
+using System.Text;
+using Flint.Contracts;
+using Flint.Contracts.Invocations;
+using Flint.Server.Services;
+
+namespace Flint.Server.Api;
+
+/// <summary>History: list, get, and a record's log as text.</summary>
+internal static class InvocationEndpoints
+{
+    public static void MapInvocations(this IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapGroup("/api/invocations").WithTags("Invocations");
+        group.MapGet("", ListAsync).WithName("listInvocations").WithSummary("List invocations, newest first, without results and logs")
+            .Produces<Page<InvocationRecord>>().Refuses(400);
+        group.MapGet("{id}", GetAsync).WithName("getInvocation").WithSummary("Get one invocation with its result and log")
+            .Produces<InvocationRecord>().Refuses(404);
+        group.MapGet("{id}/logs", LogsAsync).WithName("getInvocationLogs").WithSummary("Get one invocation's log as text")
+            .Produces<string>(200, "text/plain").Refuses(404);
+    }
+
+    private static async Task ListAsync(
+        HttpContext http, InvocationHistory history, JsonBuffers buffers, string? function, string? status, string? start, string? from, string? to,
+        string? limit, string? cursor, CancellationToken cancellationToken)
+    {
+        var (page, next) = await history.ListAsync(
+            Tenants.Default, new InvocationFilter(function, status, start, from, to), PageRequest.Parse(limit, cursor), cancellationToken);
+        var buffer = buffers.Rent();
+        try
+        {
+            var json = buffer.Writer;
+            json.WriteStartObject();
+            json.WriteStartArray("items"u8);
+            foreach (var row in page.Rows)
+            {
+                json.WriteStartObject();
+                RecordWriter.WriteMembers(json, row);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            if (next is not null)
+            {
+                json.WriteString("nextCursor"u8, next);
+            }
+
+            json.Flush();
+            await RecordWriter.SendAsync(http, buffer.Bytes.WrittenMemory, null);
+        }
+        finally
+        {
+            buffers.Return(buffer);
+        }
+    }
+
+    private static async Task GetAsync(
+        HttpContext http, InvocationHistory history, JsonBuffers buffers, string id, CancellationToken cancellationToken)
+    {
+        var row = await history.GetAsync(Tenants.Default, id, cancellationToken);
+        var buffer = buffers.Rent();
+        try
+        {
+            var json = buffer.Writer;
+            json.WriteStartObject();
+            RecordWriter.WriteMembers(json, row);
+            RecordWriter.WriteLogs(json, row);
+            if (row.Payload is { IsEmpty: false } payload)
+            {
+                json.WritePropertyName("event"u8);
+                json.WriteRawValue(payload.Span, skipInputValidation: true);
+            }
+
+            json.Flush();
+            await RecordWriter.SendAsync(http, buffer.Bytes.WrittenMemory, row.Result is { IsEmpty: false } result ? result : null);
+        }
+        finally
+        {
+            buffers.Return(buffer);
+        }
+    }
+
+    private static async Task<IResult> LogsAsync(InvocationHistory history, string id, CancellationToken cancellationToken)
+    {
+        var row = await history.GetAsync(Tenants.Default, id, cancellationToken);
+        var text = new StringBuilder();
+        foreach (var (time, stream, line) in LogLines.Read(row.Log ?? ReadOnlyMemory<byte>.Empty))
+        {
+            text.Append(time.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture)).Append(' ').Append(stream).Append(' ');
+            AppendLine(text, line);
+        }
+
+        if (row.LogDroppedLines > 0)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"({row.LogDroppedLines} lines, {row.LogDroppedBytes} bytes were dropped)\n");
+        }
+
+        return Results.Text(text.ToString(), "text/plain; charset=utf-8");
+    }
+
+    /// <summary>One event, one line: what would start another line, or move a terminal's cursor, is written as an escape.</summary>
+    private static void AppendLine(StringBuilder text, string line)
+    {
+        foreach (var c in line.AsSpan().TrimEnd("\r\n"))
+        {
+            if (c == '\t' || !char.IsControl(c))
+            {
+                text.Append(c);
+            }
+            else
+            {
+                text.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}");
+            }
+        }
+
+        text.Append('\n');
+    }
+}

@@ -1,0 +1,134 @@
+using System.Buffers;
+using System.Text.Json;
+using Flint.Data.Invocations;
+
+namespace Flint.Server.Api;
+
+/// <summary>Writes invocation records (Contracts' InvocationRecord) straight from rows: results, events and errors are copied, never parsed into objects.</summary>
+internal static class RecordWriter
+{
+    private const decimal BytesPerMb = 1024 * 1024;
+
+    /// <summary>Writes the members of a record, without its braces and without its result.</summary>
+    public static void WriteMembers(Utf8JsonWriter json, InvocationRow row)
+    {
+        json.WriteString("id"u8, row.Id);
+        json.WriteString("function"u8, row.FunctionName);
+        json.WriteString("version"u8, row.Version);
+        if (row.Qualifier is not null)
+        {
+            json.WriteString("qualifier"u8, row.Qualifier);
+        }
+
+        json.WriteString("mode"u8, row.Mode);
+        json.WriteString("status"u8, row.Status);
+        if (row.ColdStart is { } cold)
+        {
+            json.WriteString("start"u8, cold ? "cold"u8 : "warm"u8);
+        }
+
+        if (row.Engine is not null)
+        {
+            json.WriteString("engine"u8, row.Engine);
+        }
+
+        if (row.Unenforced is not null)
+        {
+            json.WriteStartArray("unenforced"u8);
+            foreach (var limit in row.Unenforced.Split(','))
+            {
+                json.WriteStringValue(limit);
+            }
+
+            json.WriteEndArray();
+        }
+
+        WriteNumbers(json, row);
+        json.WriteString("createdAt"u8, row.CreatedAt);
+        WriteTime(json, "startedAt"u8, row.StartedAt);
+        WriteTime(json, "completedAt"u8, row.CompletedAt);
+        if (row.ErrorJson is not null)
+        {
+            json.WritePropertyName("error"u8);
+            json.WriteRawValue(row.ErrorJson, skipInputValidation: true);
+        }
+
+        if (row.LogDroppedLines > 0)
+        {
+            json.WriteStartObject("logsTruncated"u8);
+            json.WriteNumber("droppedLines"u8, row.LogDroppedLines);
+            json.WriteNumber("droppedBytes"u8, row.LogDroppedBytes);
+            json.WriteEndObject();
+        }
+    }
+
+    public static void WriteLogs(Utf8JsonWriter json, InvocationRow row)
+    {
+        json.WriteStartArray("logs"u8);
+        foreach (var line in LogLines.Read(row.Log ?? ReadOnlyMemory<byte>.Empty))
+        {
+            json.WriteStartObject();
+            json.WriteString("time"u8, line.Time);
+            json.WriteString("stream"u8, line.Stream);
+            json.WriteString("text"u8, line.Text);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    /// <summary>
+    /// Answers with what the buffer holds (an object, not yet closed), the result as its last member, and the closing brace: the
+    /// result's bytes go from the guest's frame to the socket without another copy in between.
+    /// </summary>
+    public static async Task SendAsync(HttpContext http, ReadOnlyMemory<byte> open, ReadOnlyMemory<byte>? result)
+    {
+        var response = http.Response;
+        response.ContentType = "application/json; charset=utf-8";
+        response.ContentLength = open.Length + (result is { } bytes ? ResultMember.Length + bytes.Length : 0) + 1;
+        var body = response.BodyWriter;
+        body.Write(open.Span);
+        if (result is { } value)
+        {
+            body.Write(ResultMember);
+            body.Write(value.Span);
+        }
+
+        body.Write("}"u8);
+        await body.FlushAsync(http.RequestAborted).ConfigureAwait(false);
+    }
+
+    private static ReadOnlySpan<byte> ResultMember => ",\"result\":"u8;
+
+    private static void WriteNumbers(Utf8JsonWriter json, InvocationRow row)
+    {
+        if (row.DurationMs is { } duration)
+        {
+            json.WriteNumber("durationMs"u8, duration);
+        }
+
+        if (row.InitDurationMs is { } init)
+        {
+            json.WriteNumber("initDurationMs"u8, init);
+        }
+
+        if (row.BilledMs is { } billed)
+        {
+            json.WriteNumber("billedDurationMs"u8, billed);
+        }
+
+        json.WriteNumber("memoryMb"u8, row.MemoryMb);
+        if (row.PeakMemoryBytes is { } peak)
+        {
+            json.WriteNumber("peakMemoryMb"u8, Math.Round(peak / BytesPerMb, 2));
+        }
+    }
+
+    private static void WriteTime(Utf8JsonWriter json, ReadOnlySpan<byte> name, DateTimeOffset? time)
+    {
+        if (time is { } value)
+        {
+            json.WriteString(name, value);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+using Flint.Data.Invocations;
+using Flint.Runtime.Guest;
+using Flint.Runtime.Hosting;
+using Flint.Runtime.Invocation;
+
+namespace Flint.Server.Services;
+
+/// <summary>How a synchronous invocation ended.</summary>
+/// <param name="Row">Its record; in history already, but for one that was refused before it ran.</param>
+/// <param name="Error">As the dispatcher classified it; null when it completed.</param>
+internal readonly record struct InvocationAnswer(InvocationRow Row, InvocationError? Error);
+
+/// <summary>Synchronous invocations: resolve, dispatch, record, answer. Thread-safe.</summary>
+internal sealed partial class InvocationService(
+    FunctionCatalog catalog, Dispatcher dispatcher, InvocationRows rows, InvocationJournal journal, LimitOptions limits, TimeProvider time,
+    ILogger<InvocationService> log)
+{
+    private static readonly byte[] EmptyEvent = "{}"u8.ToArray();
+
+    public ValueTask<CatalogEntry> ResolveAsync(string tenantId, string name, string? qualifier, CancellationToken cancellationToken) =>
+        catalog.ResolveAsync(tenantId, name, qualifier, cancellationToken);
+
+    /// <summary>
+    /// Runs the function and records it, once, before this returns; also when the caller has gone, whose token counts only for functions
+    /// that are set to cancel then. Throws <see cref="RefusedException"/> when the event is not JSON.
+    /// </summary>
+    public async ValueTask<InvocationAnswer> InvokeAsync(CatalogEntry entry, string? qualifier, byte[] payload, CancellationToken caller)
+    {
+        payload = payload.Length == 0 ? EmptyEvent : payload;
+        if (JsonCheck.Fault(payload, limits.MaxJsonDepth) is { } fault)
+        {
+            throw new RefusedException("invalid_payload", $"The event cannot be taken: {fault}.", field: "body",
+                limit: $"{limits.MaxJsonDepth} levels", knob: "Flint:Limits:MaxJsonDepth");
+        }
+
+        var createdAt = time.GetUtcNow();
+        var id = Guid.CreateVersion7(createdAt).ToString("d");
+        var outcome = await dispatcher.DispatchAsync(
+            new InvocationRequest { Id = id, Function = entry.Spec, Payload = payload }, caller, CancellationToken.None).ConfigureAwait(false);
+        var row = rows.Make(entry, id, qualifier, payload, createdAt, outcome);
+
+        // What a limit refused did not happen: a flood of refusals must not push real invocations out of history.
+        if (outcome.Error?.Type != FaultType.Throttled)
+        {
+            await journal.RecordAsync(row, entry.StrictHistory, CancellationToken.None).ConfigureAwait(false);
+        }
+
+        LogEnded(Api.ProblemMapping.LogLevel(outcome.Error?.Type), id, row.Status, row.ErrorType ?? "none");
+        return new InvocationAnswer(row, outcome.Error);
+    }
+
+    [LoggerMessage(2301, EventName = "InvocationEnded", Message = "Invocation {InvocationId} ended {Status}, error {ErrorType}")]
+    private partial void LogEnded(LogLevel level, string invocationId, string status, string errorType);
+}
