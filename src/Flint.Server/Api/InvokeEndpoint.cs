@@ -26,7 +26,7 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
             .WithMetadata(
                 new ProducesResponseTypeMetadata(200, typeof(InvocationRecord), ["application/json", OctetStream]),
                 Refusal(400), Refusal(404), Refusal(413), Refusal(415), Refusal(429), Refusal(503))
-            .WithMetadata(new AcceptsMetadata(["application/json"], typeof(JsonElement), isOptional: true));
+            .WithMetadata(new Microsoft.AspNetCore.Http.Metadata.AcceptsMetadata(["application/json"], typeof(JsonElement), isOptional: true));
     }
 
     private static ProducesResponseTypeMetadata Refusal(int status) => new(status, typeof(Problem), ["application/problem+json"]);

@@ -1,38 +1,76 @@
+using Flint.Data.Hosting;
+using Flint.Engines.Native;
+using Flint.Runtime.Hosting;
+
 namespace Flint.Server.Hosting;
 
-/// <summary>Everything that is configured, read and checked once, before anything starts.</summary>
+/// <summary>Everything that is configured, read and checked once, before anything starts. To add a part: its object in the constructor and in <see cref="Sections"/>.</summary>
 internal sealed class FlintConfiguration
 {
-    public FlintOptions Flint { get; } = new();
+    private FlintConfiguration(string dataPath)
+    {
+        Flint = new FlintOptions { DataPath = dataPath };
+        Database = new DatabaseOptions { DataPath = dataPath };
+    }
+
+    public FlintOptions Flint { get; }
+    public DatabaseOptions Database { get; }
+    public LimitOptions Limits { get; } = new();
+    public SandboxOptions Sandbox { get; } = new();
+    public NativeEngineOptions Native { get; } = new();
+
+    /// <summary>Values that are never shown.</summary>
+    public static IReadOnlySet<string> Secrets { get; } = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Flint:Database:ConnectionString" };
 
     /// <summary>The option objects by section; what <c>docs/configuration.md</c> lists, in this order.</summary>
     public IReadOnlyDictionary<string, object> Sections => new Dictionary<string, object>(StringComparer.Ordinal)
     {
         ["Flint"] = Flint,
+        ["Flint:Database"] = Database,
         ["Flint:Functions"] = Flint.Functions,
+        ["Flint:Limits"] = Limits,
+        ["Flint:Sandbox"] = Sandbox,
+        ["Flint:Sandbox:Native"] = Native,
         ["Flint:Http"] = Flint.Http,
         ["Flint:History"] = Flint.History,
         ["Flint:Packages"] = Flint.Packages,
     };
 
-    /// <summary>Values that are never shown.</summary>
-    public static IReadOnlySet<string> Secrets { get; } = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Flint:Database:ConnectionString" };
+    public static FlintConfiguration Defaults { get; } = new(new FlintOptions().DataPath);
 
     /// <summary>Binds and checks. Throws <see cref="ConfigurationException"/> with all problems.</summary>
     public static FlintConfiguration Read(IConfiguration configuration)
     {
-        var read = new FlintConfiguration();
+        var read = new FlintConfiguration(configuration["Flint:DataPath"] ?? new FlintOptions().DataPath);
         var binder = new OptionsBinder(read.Sections, Secrets);
         binder.Bind(configuration.GetSection("Flint"));
         var problems = binder.Problems.ToList();
         ListenAddresses.Parse(configuration["urls"], problems);
-        if (problems.Count > 0)
+        if (configuration.GetSection("Kestrel").GetChildren().Any())
         {
-            throw new ConfigurationException(problems);
+            problems.Add("Kestrel: this section could open further addresses; Flint takes them from --urls alone.");
         }
 
-        return read;
+        problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()));
+        return problems.Count == 0 ? read : throw new ConfigurationException([.. problems.Distinct()]);
     }
+
+    /// <summary>Every option with its value, secrets hidden: what the log shows at start.</summary>
+    public IEnumerable<string> Describe() =>
+        from section in Sections
+        from property in OptionsBinder.Options(section.Value.GetType())
+        let key = $"{section.Key}:{property.Name}"
+        let value = property.GetValue(section.Value)
+        select $"{key}={(Secrets.Contains(key) ? value is "" ? "" : "***" : Show(value))}";
+
+    public static string Show(object? value) => value switch
+    {
+        null => "",
+        string[] list => string.Join(',', list),
+        IReadOnlyDictionary<string, string> map => string.Join(',', map.Select(pair => $"{pair.Key}={pair.Value}")),
+        bool flag => flag ? "true" : "false",
+        _ => Convert.ToString(value, System.Globalization.CultureInfo.InvariantCulture)!,
+    };
 }
 
 /// <summary>The configuration is wrong; <see cref="Problems"/> has all that is.</summary>

@@ -55,13 +55,13 @@ public sealed class HttpOptions
     [Range(1, 1_000_000)]
     public int MaxConnections { get; set; } = 10_000;
 
-    /// <summary>How long an idle connection is kept.</summary>
+    /// <summary>How long an idle connection is kept, in milliseconds.</summary>
     /// <remarks>Kestrel's default.</remarks>
-    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
-    public TimeSpan KeepAliveTimeout { get; set; } = TimeSpan.FromSeconds(130);
+    [Range(1000, 3_600_000)]
+    public int KeepAliveTimeoutMs { get; set; } = 130_000;
 
-    /// <summary>How long a client may take to send a request's headers.</summary>
+    /// <summary>How long a client may take to send a request's headers, in milliseconds.</summary>
     /// <remarks>Half of Kestrel's default.</remarks>
-    [Range(typeof(TimeSpan), "00:00:01", "00:10:00")]
-    public TimeSpan HeadersTimeout { get; set; } = TimeSpan.FromSeconds(15);
+    [Range(1000, 600_000)]
+    public int HeadersTimeoutMs { get; set; } = 15_000;
 }

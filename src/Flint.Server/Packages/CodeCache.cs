@@ -89,7 +89,7 @@ internal sealed partial class CodeCache
     /// <summary>Removes what is not in <paramref name="inUse"/> and was not asked for within the configured age. Returns how many were removed.</summary>
     public int RemoveUnused(IReadOnlySet<string> inUse, CancellationToken cancellationToken)
     {
-        var oldest = _time.GetUtcNow() - _limits.UnusedCodeAge;
+        var oldest = _time.GetUtcNow() - TimeSpan.FromMinutes(_limits.UnusedCodeMinutes);
         var removed = 0;
         foreach (var directory in Directory.EnumerateDirectories(_root).Where(path => Path.GetFileName(path)[0] != '.').ToArray())
         {

@@ -40,8 +40,8 @@ public sealed class PackagesOptions
     [Range(1, 64 * 1024 * 1024)]
     public int MaxInlineBytes { get; set; } = 4 * 1024 * 1024;
 
-    /// <summary>How long unpacked code that no function uses stays on this server's disk.</summary>
+    /// <summary>How long unpacked code that nothing uses stays on this server's disk, in minutes.</summary>
     /// <remarks>Long enough for a request that is being answered; the stored zip makes it anew.</remarks>
-    [Range(typeof(TimeSpan), "00:01:00", "365.00:00:00")]
-    public TimeSpan UnusedCodeAge { get; set; } = TimeSpan.FromHours(1);
+    [Range(1, 525_600)]
+    public int UnusedCodeMinutes { get; set; } = 60;
 }

@@ -14,19 +14,20 @@ public sealed class HistoryOptions
     [Range(0, 6 * 1024 * 1024)]
     public int MaxPayloadBytes { get; set; } = 256 * 1024;
 
-    /// <summary>Age at which records are removed. Zero: never.</summary>
+    /// <summary>Age in days at which records are removed. 0: never.</summary>
     /// <remarks>A month, long enough to compare with the last release.</remarks>
-    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
-    public TimeSpan MaxAge { get; set; } = TimeSpan.FromDays(30);
+    [Range(0, 3650)]
+    public int MaxAgeDays { get; set; } = 30;
 
-    /// <summary>How many records are kept per tenant; the oldest go first. Zero: any number.</summary>
+    /// <summary>How many records are kept per tenant; the oldest go first. 0: any number.</summary>
     /// <remarks>About 2 GB at 2 KB a record.</remarks>
-    [Range(0, long.MaxValue)]
+    [Range(0d, 1e15)]
     public long MaxCount { get; set; } = 1_000_000;
 
-    /// <summary>How often retention runs.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]
-    public TimeSpan PruneEvery { get; set; } = TimeSpan.FromMinutes(5);
+    /// <summary>How often retention runs, in milliseconds.</summary>
+    /// <remarks>Often enough that each run is short.</remarks>
+    [Range(1000, 86_400_000)]
+    public int PruneEveryMs { get; set; } = 300_000;
 }
 
 /// <summary>Which events history keeps.</summary>

@@ -49,6 +49,6 @@ internal sealed partial class InvocationService(
         return new InvocationAnswer(row, outcome.Error);
     }
 
-    [LoggerMessage(2301, EventName = "InvocationEnded", Message = "Invocation {InvocationId} ended {Status}, error {ErrorType}")]
+    [LoggerMessage(EventId = 2301, Message = "Invocation {InvocationId} ended {Status}, error {ErrorType}")]
     private partial void LogEnded(LogLevel level, string invocationId, string status, string errorType);
 }

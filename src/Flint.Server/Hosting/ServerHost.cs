@@ -1,0 +1,73 @@
+using Flint.Data;
+using Flint.Server.Api;
+using Flint.Server.Packages;
+using Flint.Server.Security;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace Flint.Server.Hosting;
+
+/// <summary>Builds, starts and stops the server. Start: configuration, schema, code cache, engines and loops, then the listening socket.</summary>
+internal static partial class ServerHost
+{
+    private static readonly TimeSpan StopMargin = TimeSpan.FromSeconds(20);
+
+    /// <summary>Throws <see cref="ConfigurationException"/>. <paramref name="customise"/> is for tests: it runs after all is registered.</summary>
+    public static WebApplication Build(string[] args, Action<WebApplicationBuilder>? customise = null)
+    {
+        var builder = WebApplication.CreateSlimBuilder(args);
+        var configuration = FlintConfiguration.Read(builder.Configuration);
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
+        builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
+        builder.Logging.AddFilter("Microsoft.EntityFrameworkCore", LogLevel.Warning);
+        builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, configuration, builder.Configuration["urls"]));
+        builder.WebHost.UseSetting(WebHostDefaults.ServerUrlsKey, "");
+        builder.Services.AddFlint(configuration);
+        builder.Services.Configure<HostOptions>(host =>
+        {
+            // Together: the runtime drains and, in the end, kills what the HTTP server waits for.
+            host.ServicesStopConcurrently = true;
+            host.ShutdownTimeout = TimeSpan.FromMilliseconds(configuration.Sandbox.DrainTimeoutMs) + StopMargin;
+        });
+        customise?.Invoke(builder);
+        var app = builder.Build();
+        app.UseMiddleware<RequestPipeline>();
+        app.MapFunctions();
+        app.MapVersions();
+        app.MapAliases();
+        InvokeEndpoint.Map(app);
+        app.MapInvocations();
+        app.MapHost();
+        app.MapOpenApi("/openapi/{documentName}.json");
+        return app;
+    }
+
+    public static async Task StartAsync(WebApplication app, CancellationToken cancellationToken)
+    {
+        LogConfiguration(app.Logger, string.Join("; ", app.Services.GetRequiredService<FlintConfiguration>().Describe()));
+        await app.Services.GetRequiredService<IDatabase>().MigrateAsync(cancellationToken);
+        app.Services.GetRequiredService<CodeCache>().Start();
+        await app.StartAsync(cancellationToken);
+    }
+
+    private static void Configure(KestrelServerOptions kestrel, FlintConfiguration configuration, string? urls)
+    {
+        var http = configuration.Flint.Http;
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxConcurrentConnections = http.MaxConnections;
+        kestrel.Limits.KeepAliveTimeout = TimeSpan.FromMilliseconds(http.KeepAliveTimeoutMs);
+        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromMilliseconds(http.HeadersTimeoutMs);
+        // Routes that read bodies raise this to their own limits.
+        kestrel.Limits.MaxRequestBodySize = 1024 * 1024;
+        kestrel.Limits.MaxRequestHeaderCount = 64;
+        kestrel.Limits.MaxRequestHeadersTotalSize = 32 * 1024;
+        kestrel.Limits.MaxRequestLineSize = 8 * 1024;
+        kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 240, gracePeriod: TimeSpan.FromSeconds(5));
+        foreach (var (address, port) in ListenAddresses.Parse(urls, []))
+        {
+            kestrel.Listen(address, port, listen => listen.Protocols = HttpProtocols.Http1);
+        }
+    }
+
+    [LoggerMessage(2002, LogLevel.Information, "Configuration: {Options}")]
+    private static partial void LogConfiguration(ILogger logger, string options);
+}
