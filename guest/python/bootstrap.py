@@ -2,9 +2,12 @@
 
 import sys
 
-from flint_guest import runtime
+# The bootstrap's directory is on the path only for this import: nothing of ours may shadow a module of the user's, nor the other way round.
+_here = __file__.rpartition("/")[0]
+sys.path[:] = [_here] + [entry for entry in sys.path if entry != _here]
 
-# The script's own directory is on the path only for the import above: nothing of ours may shadow a module of the user's.
+from flint_guest import runtime  # noqa: E402
+
 del sys.path[0]
 
 if __name__ == "__main__":

@@ -25,7 +25,12 @@ class Logs {
       const stream = LEVELS[level] >= LEVELS.WARN || name === 'trace' ? STDERR : STDOUT;
       console[name] = (...args) => this.#console(stream, level, args);
     }
-    process.on('exit', () => this.flush());
+    // Every way out but a signal comes through here, after the user's own exit listeners.
+    const exitNow = process.reallyExit;
+    process.reallyExit = (status) => {
+      this.flush();
+      exitNow.call(process, status);
+    };
   }
 
   /** Reads the function's log settings. */

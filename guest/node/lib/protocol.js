@@ -4,6 +4,9 @@
 
 const fs = require('fs');
 
+// As it is before logs.js wraps it.
+const exitNow = process.reallyExit.bind(process);
+
 const INIT = 0x01;
 const INVOKE = 0x02;
 const READY = 0x81;
@@ -114,7 +117,7 @@ class Channel {
       } catch (error) {
         if (error.code === 'EPIPE' || error.code === 'ECONNRESET') {
           // The worker is gone: there is no one left to serve.
-          process.reallyExit(0);
+          exitNow(0);
         }
         if (error.code !== 'EINTR' && error.code !== 'EAGAIN') {
           throw error;

@@ -188,7 +188,6 @@ class Guest {
 
   /** Ends at once: a forked child must not run Node's own exit. */
   #leave(status) {
-    this.#logs.flush();
     process.reallyExit(status);
   }
 }

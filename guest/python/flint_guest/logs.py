@@ -73,6 +73,15 @@ class Logs:
             except BaseException:
                 pass
 
+    def event(self, text):
+        """Sends one event, after what the user has printed before it."""
+        try:
+            self.stdout.flush()
+        except ValueError:
+            # The user closed it.
+            pass
+        self._channel.log(STDOUT, text.encode("utf-8", "backslashreplace"))
+
     def report(self, report):
         """Writes an uncaught error in the function's log format."""
         try:
@@ -142,7 +151,7 @@ def _make_handler(logging, logs):
 
         def emit(self, record):
             try:
-                sys.stdout.write(self.format(record))
+                logs.event(self.format(record))
             except Exception:
                 self.handleError(record)
 

@@ -70,7 +70,7 @@ public sealed record GuestErrorExpectation(string Type, string Name)
     public List<string>? StackTrace { get; init; }
 }
 
-/// <summary>How the guest's process must end, and how that must be classified.</summary>
+/// <summary>How the guest's process must end (in any way when neither code nor signal is given), and how that must be classified.</summary>
 public sealed record GuestExitExpectation
 {
     public int? Code { get; init; }

@@ -8,8 +8,13 @@ namespace Flint.TestKit.Guest;
 /// <param name="TaskRoot">Where the guest sees the code, given the code's directory on this host.</param>
 public sealed record GuestHost(Func<SandboxSpec, CancellationToken, Task<ISandbox>> Create, Func<string, string> TaskRoot)
 {
+    /// <summary>Where the code's directories are made; null for the system's temporary directory.</summary>
+    public string? CodeParent { get; init; }
+
     /// <summary>Any engine.</summary>
-    public static GuestHost Of(ISandboxEngine engine) => new(engine.CreateAsync, static _ => "/var/task");
+    /// <param name="engine">A started engine.</param>
+    /// <param name="codeParent">The directory whose children the engine may mount as code.</param>
+    public static GuestHost Of(ISandboxEngine engine, string? codeParent = null) => new(engine.CreateAsync, static _ => "/var/task") { CodeParent = codeParent };
 }
 
 /// <summary>The cases of guest/conformance/cases.json.</summary>
