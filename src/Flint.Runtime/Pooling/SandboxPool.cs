@@ -23,14 +23,17 @@ internal sealed class SandboxPool(SpecKey key)
     /// <summary>Its sandboxes from grant to proof of being gone.</summary>
     public int Live { get; set; }
 
-    /// <summary>First come, first served among those who wait for this function's sandboxes.</summary>
+    /// <summary>All who wait for this pool, warm and fresh.</summary>
+    public int Waiting { get; set; }
+
+    /// <summary>First come, first served among those who would take a used sandbox; those who want a fresh one are not among them.</summary>
     public LinkedList<SandboxWaiter> Waiters { get; } = new();
 
     public int IdleCount => _idle.Count;
 
     public PooledSandbox? OldestIdle => _idle.Count > 0 ? _idle[0] : null;
 
-    public bool IsUnused => Live == 0 && Waiters.Count == 0;
+    public bool IsUnused => Live == 0 && Waiting == 0;
 
     public void RetireLocked(long now)
     {

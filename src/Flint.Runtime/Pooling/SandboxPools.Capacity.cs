@@ -54,14 +54,15 @@ public sealed partial class SandboxPools
             throw ThrottledLocked(
                 $"{_waiters.Count} invocations wait for a sandbox, as many as {SandboxOptions.Section}:QueueLimit = {_limits.QueueLimit} allows; {ShortageLocked()}");
         }
-        if (pool.Waiters.Count >= Math.Max(1, _limits.QueueLimit / 2))
+        if (pool.Waiting >= Math.Max(1, _limits.QueueLimit / 2))
         {
             throw ThrottledLocked(
-                $"{pool.Waiters.Count} invocations of this function wait for a sandbox; one function may take half of {SandboxOptions.Section}:QueueLimit = {_limits.QueueLimit}; {ShortageLocked()}");
+                $"{pool.Waiting} invocations of this function wait for a sandbox; one function may take half of {SandboxOptions.Section}:QueueLimit = {_limits.QueueLimit}; {ShortageLocked()}");
         }
         var waiter = new SandboxWaiter(pool, spec, _time.GetTimestamp());
         waiter.Node = _waiters.AddLast(waiter);
-        waiter.PoolNode = pool.Waiters.AddLast(waiter);
+        waiter.PoolNode = spec.Freshness == Freshness.Warm ? pool.Waiters.AddLast(waiter) : null;
+        pool.Waiting++;
         _waitingMemoryMb += spec.MemoryMb;
         return waiter;
     }
@@ -69,7 +70,11 @@ public sealed partial class SandboxPools
     private void DequeueLocked(SandboxWaiter waiter)
     {
         _waiters.Remove(waiter.Node!);
-        waiter.Pool.Waiters.Remove(waiter.PoolNode!);
+        waiter.Pool.Waiting--;
+        if (waiter.PoolNode is { } node)
+        {
+            waiter.Pool.Waiters.Remove(node);
+        }
         waiter.Node = null;
         waiter.PoolNode = null;
         _waitingMemoryMb -= waiter.Spec.MemoryMb;

@@ -184,7 +184,7 @@ public sealed partial class SandboxPools
             Check(_live.Count(slot => slot.State == PooledSandbox.Phase.Idle) == _pools.Values.Sum(pool => pool.IdleCount), "idle");
             Check(_pools.Values.Sum(pool => pool.Live) == _live.Count, "live by pool");
             Check(_waiters.Sum(waiter => (long)waiter.Spec.MemoryMb) == _waitingMemoryMb, "waiting memory");
-            Check(_pools.Values.Sum(pool => pool.Waiters.Count) == _waiters.Count, "waiters by pool");
+            Check(_pools.Values.Sum(pool => pool.Waiting) == _waiters.Count, "waiters by pool");
             Check(_pools.Values.All(pool => pool.Waiters.Count == 0 || pool.IdleCount == 0), "a waiter beside an idle sandbox");
             Check(_unfrozen.All(slot => slot.State == PooledSandbox.Phase.Idle), "freeze list");
             Check(_discards is null, "discards left under the lock");

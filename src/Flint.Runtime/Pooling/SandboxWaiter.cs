@@ -14,7 +14,7 @@ internal sealed class SandboxWaiter(SandboxPool pool, FunctionSpec spec, long si
     /// <summary>Its place in the worker's queue; null when it waits no more.</summary>
     public LinkedListNode<SandboxWaiter>? Node { get; set; }
 
-    /// <summary>Its place in its pool's queue.</summary>
+    /// <summary>Its place in its pool's queue; null when it waits no more, or wants a fresh sandbox.</summary>
     public LinkedListNode<SandboxWaiter>? PoolNode { get; set; }
 
     /// <summary>Faults with <see cref="ThrottledException"/>, or is cancelled.</summary>

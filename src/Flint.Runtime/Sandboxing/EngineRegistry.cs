@@ -34,6 +34,10 @@ public sealed partial class EngineRegistry : IAsyncDisposable
     public Task StartAsync(CancellationToken cancellationToken) =>
         Task.WhenAll(_slots.Values.Select(slot => StartAsync(slot, cancellationToken)));
 
+    /// <summary>What each engine finds on this host, for doctor and health; works before the start too.</summary>
+    public Task<EngineReport[]> ProbeAsync(CancellationToken cancellationToken) =>
+        Task.WhenAll(_slots.Values.Select(slot => slot.Engine.ProbeAsync(cancellationToken)));
+
     /// <summary>Makes a guarded sandbox. Throws nothing but <see cref="EngineException"/> and the token's cancellation.</summary>
     internal async Task<GuardedSandbox> CreateAsync(string engine, SandboxSpec spec, CancellationToken cancellationToken)
     {

@@ -11,13 +11,14 @@ namespace Flint.Runtime.Tests.Pooling;
 public sealed class PoolStressTests
 {
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    public async Task Nothing_is_lost_under_random_deaths(int seed)
+    [InlineData(1, 6)]
+    [InlineData(2, 6)]
+    [InlineData(3, 40)]
+    [InlineData(4, 40)]
+    public async Task Nothing_is_lost_under_random_deaths(int seed, int maxSandboxes)
     {
         const int Invocations = 3000;
-        var options = new SandboxOptions { MaxSandboxes = 6, MemoryBudgetMb = 2000, QueueLimit = 64, QueueTimeoutMs = 20_000, FreezeAfterMs = 1, IdleLifetimeMs = 1000 };
+        var options = new SandboxOptions { MaxSandboxes = maxSandboxes, MemoryBudgetMb = maxSandboxes * 350, QueueLimit = 64, QueueTimeoutMs = 20_000, FreezeAfterMs = 1, IdleLifetimeMs = 1000 };
         await using var plane = new Plane(TimeProvider.System, options, script: new FakeScript { OnEvent = e => AnswerAsync(e) });
         var broken = 0;
         plane.Engine.OnCreate = (_, _) => Random.Shared.Next(50) == 0 ? throw new EngineException("random") : Task.CompletedTask;
@@ -30,7 +31,7 @@ public sealed class PoolStressTests
 
         var next = 0;
         var outcomes = new int[Enum.GetValues<FaultType>().Length + 1];
-        await Task.WhenAll(Enumerable.Range(0, 24).Select(worker => Task.Run(async () =>
+        var work = Task.WhenAll(Enumerable.Range(0, 24).Select(worker => Task.Run(async () =>
         {
             var random = new Random((seed * 1000) + worker);
             while (Interlocked.Increment(ref next) <= Invocations)
@@ -47,14 +48,27 @@ public sealed class PoolStressTests
                     Freshness = random.Next(8) == 0 ? Freshness.Fresh : Freshness.Warm, CancelOnDisconnect = random.Next(2) == 0, FunctionId = name,
                 };
                 var outcome = await plane.InvokeAsync(spec, caller.Token).WaitAsync(TimeSpan.FromSeconds(60));
+                if (random.Next(3) == 0)
+                {
+                    // A pause about as long as the freeze grace, so that freezing and renting meet.
+                    await Task.Delay(random.Next(3));
+                }
                 Interlocked.Increment(ref outcomes[outcome.Error is null ? 0 : (int)outcome.Error.Type + 1]);
             }
         })));
+        // A broken invariant ends the upkeep, and the test with it.
+        await await Task.WhenAny(work, upkeep);
         await stop.CancelAsync();
         await upkeep;
         await freezer.StopAsync(default);
 
         outcomes.Sum().ShouldBe(Invocations);
+        outcomes[(int)FaultType.TimedOut + 1].ShouldBe(0, "no guest hangs, so a timeout means that a busy sandbox was frozen");
+        if (maxSandboxes > 24)
+        {
+            // With room for all workers, sandboxes idle between two invocations, and freezing meets renting.
+            plane.Engine.Sandboxes.Sum(sandbox => sandbox.Thaws).ShouldBeGreaterThan(20);
+        }
         outcomes[0].ShouldBeGreaterThan(Invocations / 2);
         plane.Dispatcher.InFlight.ShouldBe(0);
         plane.Engine.MostLive.ShouldBeLessThanOrEqualTo(options.MaxSandboxes);

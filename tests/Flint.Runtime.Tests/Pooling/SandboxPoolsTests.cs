@@ -168,6 +168,17 @@ public sealed class SandboxPoolsTests
     }
 
     [Fact]
+    public async Task A_waiter_that_wants_a_fresh_sandbox_is_never_handed_a_used_one()
+    {
+        await using var plane = NewPlane(new SandboxOptions { MaxSandboxes = 1 });
+        var used = await RentAsync(plane);
+        var waiter = plane.Pools.RentAsync(Plane.Function() with { Freshness = Freshness.Fresh }, default).AsTask();
+        plane.Pools.Return(used);
+        (await waiter.WaitAsync(TimeSpan.FromSeconds(20))).IsNew.ShouldBeTrue();
+        await plane.SettleAsync();
+    }
+
+    [Fact]
     public async Task The_memory_budget_bounds_the_sum_of_limits()
     {
         await using var plane = NewPlane(new SandboxOptions { MaxSandboxes = 100, MemoryBudgetMb = 1000, QueueTimeoutMs = 500 });

@@ -17,6 +17,8 @@ public sealed class FakeSandbox : ISandbox
     private readonly CancellationTokenSource _killed = new();
     private readonly SemaphoreSlim _write = new(1, 1);
     private volatile RawOutputHandler? _output;
+    /// <summary>Incomplete while frozen: the guest then neither reads nor writes.</summary>
+    private volatile TaskCompletionSource _running = Completed();
     private int _events;
     private int _destroyCalls;
     private volatile bool _dead;
@@ -69,6 +71,7 @@ public sealed class FakeSandbox : ISandbox
         await OnLifecycle("freeze").WaitAsync(cancellationToken);
         Freezes++;
         Frozen = true;
+        _running = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     public async ValueTask ThawAsync(CancellationToken cancellationToken)
@@ -77,6 +80,7 @@ public sealed class FakeSandbox : ISandbox
         await OnLifecycle("thaw").WaitAsync(cancellationToken);
         Thaws++;
         Frozen = false;
+        _running.TrySetResult();
     }
 
     public void ResetPeakMemory()
@@ -112,6 +116,13 @@ public sealed class FakeSandbox : ISandbox
 
     internal void WriteRaw(byte[] bytes) => _output?.Invoke(LogStream.Stderr, bytes);
 
+    private static TaskCompletionSource Completed()
+    {
+        var source = new TaskCompletionSource();
+        source.SetResult();
+        return source;
+    }
+
     private void End(SandboxExit exit)
     {
         _dead = true;
@@ -141,6 +152,7 @@ public sealed class FakeSandbox : ISandbox
                 await reader.ReadExactlyAsync(header, _killed.Token);
                 var body = new byte[BinaryPrimitives.ReadInt32LittleEndian(header.AsSpan(4))];
                 await reader.ReadExactlyAsync(body, _killed.Token);
+                await _running.Task.WaitAsync(_killed.Token);
                 await (header[1] == FakeFrames.Init ? InitAsync() : EventAsync(body));
             }
         }
@@ -223,6 +235,7 @@ public sealed class FakeSandbox : ISandbox
         await _write.WaitAsync(_killed.Token);
         try
         {
+            await _running.Task.WaitAsync(_killed.Token);
             await _toWorker.Writer.WriteAsync(bytes, _killed.Token);
         }
         finally
