@@ -6,7 +6,7 @@ namespace Flint.Data.Catalog;
 /// </summary>
 public interface ICatalogStore
 {
-    /// <summary>Runs <paramref name="query"/> on a fresh no-tracking context.</summary>
+    /// <summary>Runs <paramref name="query"/> on a fresh no-tracking context; again when the connection broke.</summary>
     Task<T> ReadAsync<T>(Func<FlintDbContext, CancellationToken, Task<T>> query, CancellationToken cancellationToken);
 
     /// <summary>

@@ -6,7 +6,10 @@ namespace Flint.Data.Invocations;
 /// </summary>
 public interface IInvocationStore
 {
-    /// <summary>Inserts finished invocations in one transaction. An id that is there already is left alone (a retried batch is harmless). Throws <see cref="ArgumentException"/>, having written nothing, for an id that is no lower-case UUID or an unknown status.</summary>
+    /// <summary>
+    /// Inserts finished invocations in one transaction. An id that is there already is left alone (a retried batch is harmless). Throws
+    /// <see cref="ArgumentException"/>, having written nothing, for an id that is no lower-case UUID or an unknown status.
+    /// </summary>
     Task AppendAsync(IReadOnlyList<InvocationRow> rows, CancellationToken cancellationToken);
 
     /// <summary>One invocation with payload, result and log, or null.</summary>

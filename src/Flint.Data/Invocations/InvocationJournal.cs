@@ -59,7 +59,7 @@ public sealed class InvocationJournal : IAsyncDisposable
         row = InvocationRules.Storable(row);
         var size = JournalBuffer.SizeOf(row);
         var committed = strict ? new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously) : null;
-        JournalBuffer.RoomWaiter waiter;
+        LinkedListNode<JournalBuffer.RoomWaiter> waiter;
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_closed, this);
@@ -70,8 +70,8 @@ public sealed class InvocationJournal : IAsyncDisposable
                 return committed is null ? ValueTask.CompletedTask : new ValueTask(committed.Task.WaitAsync(cancellationToken));
             }
 
-            waiter = new(row, size, committed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
-            _buffer.AddRoomWaiter(waiter);
+            waiter = _buffer.AddRoomWaiter(
+                new(row, size, committed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)));
             WakeLocked();
         }
 
@@ -144,15 +144,25 @@ public sealed class InvocationJournal : IAsyncDisposable
         _givingUp.Dispose();
     }
 
-    private static async Task WaitForRoomAsync(JournalBuffer.RoomWaiter waiter, CancellationToken cancellationToken)
+    private async Task WaitForRoomAsync(LinkedListNode<JournalBuffer.RoomWaiter> waiter, CancellationToken cancellationToken)
     {
-        await using (cancellationToken.UnsafeRegister(
-            static (state, token) => ((TaskCompletionSource)state!).TrySetCanceled(token), waiter.Admitted))
+        try
         {
-            await waiter.Admitted.Task;
+            await using var registration = cancellationToken.UnsafeRegister(
+                static (state, token) => ((TaskCompletionSource)state!).TrySetCanceled(token), waiter.Value.Admitted);
+            await waiter.Value.Admitted.Task;
+        }
+        catch (OperationCanceledException)
+        {
+            lock (_lock)
+            {
+                _buffer.RemoveRoomWaiter(waiter);
+            }
+
+            throw;
         }
 
-        if (waiter.Committed is { } committed)
+        if (waiter.Value.Committed is { } committed)
         {
             await committed.Task.WaitAsync(cancellationToken);
         }

@@ -67,5 +67,5 @@ public sealed record InvocationQuery
 /// <summary>A page; rows carry no payload, result or log. <see cref="HasMore"/>: another page follows.</summary>
 public sealed record InvocationPage(IReadOnlyList<InvocationRow> Rows, bool HasMore);
 
-/// <summary>What history keeps; null means without that limit.</summary>
+/// <summary>What history keeps of each tenant's finished invocations; null means without that limit. Age counts from an invocation's end.</summary>
 public sealed record Retention(TimeSpan? MaxAge, long? MaxCount);

@@ -43,7 +43,16 @@ internal sealed class JournalBuffer(JournalOptions options)
         _waitingStrict += committed is null ? 0 : 1;
     }
 
-    public void AddRoomWaiter(RoomWaiter waiter) => _roomWaiters.AddLast(waiter);
+    public LinkedListNode<RoomWaiter> AddRoomWaiter(RoomWaiter waiter) => _roomWaiters.AddLast(waiter);
+
+    /// <summary>Forgets a caller that waits no longer; one that was admitted is not there any more.</summary>
+    public void RemoveRoomWaiter(LinkedListNode<RoomWaiter> waiter)
+    {
+        if (waiter.List is not null)
+        {
+            _roomWaiters.Remove(waiter);
+        }
+    }
 
     /// <summary>The next batch, oldest first; it stays visible until <see cref="Committed"/>.</summary>
     public List<Entry> TakeBatch()

@@ -82,11 +82,15 @@ internal sealed class GatedStore : IInvocationStore
         }
     }
 
-    public Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
+    /// <summary>Runs when a list has been read and before it is returned.</summary>
+    public Func<Task> AfterListing { get; set; } = () => Task.CompletedTask;
+
+    public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
     {
         var found = Rows.Where(row => InvocationRules.Matches(query, row)).OrderByDescending(row => row.Id, StringComparer.Ordinal)
             .Take(query.Limit + 1).Select(InvocationRules.WithoutData).ToList();
-        return Task.FromResult(InvocationRules.Page(found, query.Limit));
+        await AfterListing();
+        return InvocationRules.Page(found, query.Limit);
     }
 
     public Task<int> PruneAsync(Retention retention, DateTimeOffset now, int pageSize, CancellationToken cancellationToken) => Task.FromResult(0);

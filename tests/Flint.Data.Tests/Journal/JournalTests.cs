@@ -116,6 +116,21 @@ public sealed class JournalTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_row_committed_while_a_list_is_read_is_not_missed()
+    {
+        var row = Rows.Invocation();
+        var recording = Journal.RecordAsync(row, strict: true, default).AsTask();
+        var append = await _store.NextAsync();
+        _store.AfterListing = async () =>
+        {
+            append.Pass();
+            await recording;
+        };
+
+        (await Journal.ListAsync(new() { TenantId = "default" }, default)).Rows.ShouldHaveSingleItem().Id.ShouldBe(row.Id);
+    }
+
+    [Fact]
     public async Task Pages_merge_what_is_buffered_with_what_is_stored()
     {
         var rows = Rows.Invocations(20);
@@ -235,6 +250,7 @@ public sealed class JournalTests : IAsyncDisposable
         var waiting = Journal.RecordAsync(Rows.Invocation(), strict: true, cancelled.Token).AsTask();
         await cancelled.CancelAsync();
         await Should.ThrowAsync<OperationCanceledException>(() => waiting);
+        _time.Advance(Window);
         (await _store.NextAsync()).Pass();
         await Journal.DisposeAsync();
         _store.Rows.Count.ShouldBe(1);
