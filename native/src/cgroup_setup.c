@@ -295,10 +295,43 @@ static bool instance_name(const char *name)
     return length > 0 && length <= 16 && name[length] == 0;
 }
 
+static bool thaw_tree(int dir, const char *name, void *state)
+{
+    int child = open_dir(dir, name);
+    if (child >= 0) {
+        write_text(child, "freezer.state", "THAWED"); // where there is none it is not v1's freezer
+        each_child(child, thaw_tree, state);
+        close(child);
+    }
+    return true;
+}
+
+// A launcher of this name that was just killed may still be dying; wait for it a little.
+static bool wait_empty(int base, const char *instance)
+{
+    for (int i = 0; i < 100; i++) {
+        if (is_empty(base, instance, NULL)) {
+            return true;
+        }
+        poll(NULL, 0, 20);
+    }
+    return false;
+}
+
+// Under the lock an instance whose launcher is not there is dead. Its processes have been killed with it; only those that v1's
+// freezer holds need help to die.
 static bool sweep_one(int dir, const char *name, void *state)
 {
-    if (instance_name(name) && is_empty(dir, name, NULL)) {
-        remove_tree(dir, name, state);
+    char launcher[64];
+    if (!instance_name(name)) {
+        return true;
+    }
+    snprintf(launcher, sizeof launcher, "%.16s/+launcher/cgroup.procs", name);
+    if (!holds(dir, launcher, 0)) {
+        thaw_tree(dir, name, NULL);
+        if (wait_empty(dir, name)) {
+            remove_tree(dir, name, state);
+        }
     }
     return true;
 }
@@ -318,18 +351,6 @@ static int give(int dir, struct cgroup_owner owner)
         }
     }
     return 0;
-}
-
-// A launcher of this name that was just killed may still be dying; wait for it a little.
-static bool wait_empty(int base, const char *instance)
-{
-    for (int i = 0; i < 100; i++) {
-        if (is_empty(base, instance, NULL)) {
-            return true;
-        }
-        poll(NULL, 0, 20);
-    }
-    return false;
 }
 
 // Whether processes may be moved there at all: v2 also wants the right to the directory that both cgroups have in common.

@@ -36,7 +36,7 @@ static const char *take_limits(const struct guest *guest)
         int resource;
         rlim_t soft, hard;
     } limits[] = {
-        {RLIMIT_CORE, 0, 0},
+        {RLIMIT_CORE, 1, 1}, // 0 would still feed a crash to a program that core_pattern names; 1 is the kernel's word for never
         {RLIMIT_NOFILE, guest->max_files, guest->max_files},
         {RLIMIT_MEMLOCK, 64 << 10, 64 << 10},
         {RLIMIT_MSGQUEUE, 0, 0},

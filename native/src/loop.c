@@ -226,7 +226,7 @@ static void kill_cell(struct loop *loop, struct cell *cell)
     if (cell->state == CELL_REMOVING) {
         return;
     }
-    if (kill(cell->pid, SIGKILL) && errno != ESRCH) {
+    if (cell->pid > 0 && kill(cell->pid, SIGKILL)) {
         diag("cannot kill cell %u: %s", cell->id, strerror(errno));
     }
     cgroup_thaw(&loop->launcher->cgroups, cell->path);
@@ -262,6 +262,7 @@ static void read_news(struct loop *loop, struct cell *cell);
 
 static void reaped(struct loop *loop, struct cell *cell)
 {
+    cell->pid = 0; // no longer ours: the kernel may give it to another
     if (cell->socket >= 0) {
         read_news(loop, cell);
     }
@@ -536,6 +537,7 @@ static bool serve_worker(struct loop *loop)
             make(loop, request.cell, request.tenant);
         } else if (cell && request.op == OP_START) {
             start(loop, cell, &request.start, (size_t)length);
+            explicit_bzero(loop->message, (size_t)length); // cells made later begin as copies of this process
         } else if (cell) {
             kill_cell(loop, cell);
         }

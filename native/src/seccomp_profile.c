@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,7 +45,7 @@ static const char *const allowed[] = {
     "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam", "sched_getscheduler",
     "sched_rr_get_interval", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield", "seccomp",
     "set_robust_list", "set_thread_area", "set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups", "setitimer", "setpgid",
-    "setpriority", "setregid", "setresgid", "setresuid", "setreuid", "setrlimit", "setsid", "setuid", "sigaltstack", "tgkill",
+    "setpriority", "setregid", "setresgid", "setresuid", "setreuid", "setsid", "setuid", "sigaltstack", "tgkill",
     "time", "times", "tkill", "uname", "vfork", "wait4", "waitid", "waitpid", "sysinfo",
     // clocks and events
     "clock_getres", "clock_gettime", "clock_nanosleep", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_ctl_old", "epoll_pwait",
@@ -94,6 +95,24 @@ static int allow_sockets(scmp_filter_ctx filter)
     return result ? result : allow_if(filter, "socketpair", 1, (struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX)});
 }
 
+// One's own limits only, since another process could be made to die of one; and never that of core dumps, whose value keeps a
+// crash from being fed to a program of the host. Each is named: "not equal" would let through the same number with bits above the
+// 32 that the kernel looks at.
+static int allow_limits(scmp_filter_ctx filter)
+{
+    int result = allow_if(filter, "prlimit64", 2, (struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, 0), SCMP_A2_64(SCMP_CMP_EQ, 0)}); // reads
+    for (unsigned resource = 0; resource < RLIM_NLIMITS && !result; resource++) {
+        if (resource == RLIMIT_CORE) {
+            continue;
+        }
+        result = allow_if(filter, "prlimit64", 2, (struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, 0), SCMP_A1_64(SCMP_CMP_EQ, resource)});
+        if (!result) {
+            result = allow_if(filter, "setrlimit", 1, (struct scmp_arg_cmp[]){SCMP_A0_64(SCMP_CMP_EQ, resource)});
+        }
+    }
+    return result;
+}
+
 static int add_rules(scmp_filter_ctx filter)
 {
     int result = 0;
@@ -107,9 +126,8 @@ static int add_rules(scmp_filter_ctx filter)
         // Its flags are behind a pointer, which no filter can follow; libc then uses clone.
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     }
-    // Only to set or read one's own; another process's could be made to die of a limit.
     if (!result) {
-        result = allow_if(filter, "prlimit64", 1, (struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, 0)});
+        result = allow_limits(filter);
     }
     if (!result) {
         result = allow_if(filter, "personality", 1, (struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, 0)});
