@@ -61,7 +61,7 @@ class Event:
 class Launcher:
     """One launcher process with this test as its worker."""
 
-    def __init__(self, code, instance="test", prefix=(), runtime=None, options=(), timeout=20):
+    def __init__(self, code, instance="test", prefix=(), runtime=None, options=(), timeout=int(os.environ.get("FLINT_TEST_TIMEOUT", "20"))):
         self.folder = tempfile.mkdtemp(prefix="flint-launcher-test-")
         os.chmod(self.folder, 0o755)
         path = os.path.join(self.folder, "s")

@@ -267,6 +267,8 @@ def interpreters_work(world, launcher):
               "tempfile.NamedTemporaryFile();l=m.Lock();print(socket.gethostname())")
     exited = launcher.make().run("/usr/bin/python3.11", "-c", script)
     assert exited.out == "thread\nchild\nnet\nsandbox\n", exited
+    if not os.path.exists("/usr/bin/node"):
+        return
     script = """
 const { Worker } = require('worker_threads'); const http = require('http'); const cp = require('child_process');
 const wasm = new Uint8Array([0,97,115,109,1,0,0,0]);
