@@ -44,16 +44,21 @@ internal sealed partial class LauncherProcess
         }
     }
 
-    /// <summary>Runs <c>probe</c> and returns what it printed.</summary>
-    public static async Task<string> ProbeAsync(LauncherCommand command, CancellationToken cancellationToken)
+    /// <summary>Runs <c>probe</c>; what it said on stderr explains why no cell can be made.</summary>
+    public static async Task<LauncherHello> ProbeAsync(LauncherCommand command, CancellationToken cancellationToken)
     {
         using var process = Spawn(command, ["probe", .. command.Options]);
         var errors = process.StandardError.ReadToEndAsync(cancellationToken);
         var output = await process.StandardOutput.ReadToEndAsync(cancellationToken);
         await process.WaitForExitAsync(cancellationToken);
-        return process.ExitCode == 0
-            ? output
-            : throw new EngineException($"{command.Path} probe ended with status {process.ExitCode}: {(await errors).Trim()}");
+        var said = (await errors).Trim().ReplaceLineEndings("; ");
+        if (process.ExitCode != 0)
+        {
+            throw new EngineException($"{command.Path} probe ended with status {process.ExitCode}: {said}");
+        }
+
+        var hello = LauncherHello.Parse(output);
+        return said.Length == 0 ? hello : hello with { Missing = [.. hello.Missing.Select(finding => finding.What == "cells" ? finding with { Fix = said } : finding)] };
     }
 
     /// <summary>Waits for the process to end by itself (it does when its connection ends), then kills it.</summary>

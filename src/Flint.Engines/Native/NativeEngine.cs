@@ -143,7 +143,8 @@ internal sealed partial class NativeEngine : ISandboxEngine
         var code = Directory.CreateTempSubdirectory("flint-probe-");
         try
         {
-            return LauncherHello.Parse(await LauncherProcess.ProbeAsync(CommandFor(files, code.FullName), cancellationToken));
+            File.SetUnixFileMode(code.FullName, (UnixFileMode)Convert.ToInt32("755", 8)); // the launcher insists, since sandboxes read it as other users
+            return await LauncherProcess.ProbeAsync(CommandFor(files, code.FullName), cancellationToken);
         }
         finally
         {

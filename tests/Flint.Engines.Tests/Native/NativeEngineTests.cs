@@ -34,6 +34,17 @@ public sealed class NativeEngineTests(NativeHostFixture host) : IClassFixture<Na
     }
 
     [Fact]
+    public async Task A_probe_of_a_host_that_works_says_so_before_and_after_the_start()
+    {
+        Assert.SkipWhen(host.Missing is not null, host.Missing ?? "");
+        (await host.Engine.ProbeAsync(CancellationToken.None)).Available.ShouldBeTrue();
+        await using var unstarted = host.NewEngine();
+        var report = await unstarted.ProbeAsync(CancellationToken.None);
+        report.Available.ShouldBeTrue(report.Summary);
+        report.Runtimes.ShouldBe(host.Engine.Capabilities.Runtimes);
+    }
+
+    [Fact]
     public async Task A_frozen_sandbox_stands_still_and_goes_on_after_a_thaw()
     {
         const string Source = """

@@ -19,8 +19,7 @@ public sealed class NativeHostFixture : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         File.SetUnixFileMode(_code.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
-        Engine = NativeServiceCollectionExtensions.CreateNativeEngine(
-            new NativeEngineSettings(new NativeEngineOptions(), _code.FullName, []), NullLoggerFactory.Instance, TimeProvider.System);
+        Engine = NewEngine();
         try
         {
             await Engine.StartAsync(CancellationToken.None);
@@ -36,6 +35,9 @@ public sealed class NativeHostFixture : IAsyncLifetime
         await Engine.DisposeAsync();
         _code.Delete(recursive: true);
     }
+
+    public ISandboxEngine NewEngine() => NativeServiceCollectionExtensions.CreateNativeEngine(
+        new NativeEngineSettings(new NativeEngineOptions(), _code.FullName, []), NullLoggerFactory.Instance, TimeProvider.System);
 
     /// <summary>Unpacked code as the server would leave it.</summary>
     public string Code(params (string Name, string Text)[] files)
