@@ -21,12 +21,12 @@ public sealed class WrongInputTests(Release release) : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("""{"name":"x","runtime":"cobol","handler":"main.handler","code":{"inline":""}}""", "runtime")]
-    [InlineData("""{"name":"no spaces","runtime":"python","handler":"main.handler","code":{"inline":""}}""", "name")]
-    [InlineData("""{"name":"x","runtime":"python","handler":"main","code":{"inline":""}}""", "handler")]
+    [InlineData("""{"name":"x","runtime":"cobol","handler":"main.handler","code":{"inline":"pass"}}""", "runtime")]
+    [InlineData("""{"name":"no spaces","runtime":"python","handler":"main.handler","code":{"inline":"pass"}}""", "name")]
+    [InlineData("""{"name":"x","runtime":"python","handler":"main","code":{"inline":"pass"}}""", "handler")]
     [InlineData("""{"name":"x","runtime":"python","handler":"main.handler"}""", "code")]
-    [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","memoryMb":1,"code":{"inline":""}}""", "memoryMb")]
-    [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","freshness":"snapshot","code":{"inline":""}}""", "freshness")]
+    [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","memoryMb":1,"code":{"inline":"pass"}}""", "memoryMb")]
+    [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","freshness":"snapshot","code":{"inline":"pass"}}""", "freshness")]
     [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","code":{"zip":"bm90IGEgemlw"}}""", "code.zip")]
     public async Task A_wrong_member_is_named(string body, string field)
     {
