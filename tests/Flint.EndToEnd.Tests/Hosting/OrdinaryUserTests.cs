@@ -43,7 +43,7 @@ public sealed class OrdinaryUserTests(Release release) : IAsyncLifetime
     public async Task With_delegated_cgroups_functions_run_and_their_limits_hold(string runtime, string handler, string code)
     {
         Delegate();
-        await using var server = await FlintServer.StartAsync(Start("--Flint:Sandbox:Native:Cgroup", Group));
+        await using var server = await FlintServer.StartAsync(Start());
         UidOf(server.ProcessId).ShouldBe(Uid);
         await server.Api.CreateAsync(new { name = "mine", runtime, handler, code = new { inline = code } });
 
