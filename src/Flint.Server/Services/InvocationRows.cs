@@ -35,8 +35,9 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
             Engine = spec.Engine,
             SandboxId = outcome.SandboxId,
             Unenforced = entry.Unenforced,
-            Payload = Keeps(outcome.Status, payload.Length) ? payload : null,
-            Result = outcome.Status == InvocationStatus.Completed ? outcome.Result : null,
+            // The cast matters: a bare null would become an empty payload, and a member without a value.
+            Payload = Keeps(outcome.Status, payload.Length) ? payload : (ReadOnlyMemory<byte>?)null,
+            Result = outcome.Status == InvocationStatus.Completed ? outcome.Result : (ReadOnlyMemory<byte>?)null,
             Log = outcome.Log.Lines.Count == 0 ? null : LogJson(outcome.Log),
             LogDroppedLines = outcome.Log.DroppedLines,
             LogDroppedBytes = outcome.Log.DroppedBytes,
