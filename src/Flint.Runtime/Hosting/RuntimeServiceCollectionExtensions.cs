@@ -1,4 +1,5 @@
 using Flint.Runtime.Invocation;
+using Flint.Runtime.Loops;
 using Flint.Runtime.Pooling;
 using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.DependencyInjection;
@@ -13,7 +14,8 @@ namespace Flint.Runtime.Hosting;
 public static class RuntimeServiceCollectionExtensions
 {
     /// <summary>
-    /// Adds <see cref="Dispatcher"/>, <see cref="SandboxPools"/>, <see cref="EngineRegistry"/> and their loops. Engines are added by their own
+    /// Adds <see cref="Dispatcher"/>, <see cref="SandboxPools"/>, <see cref="EngineRegistry"/> and their loops, which can also be
+    /// asked for as all <see cref="BackgroundLoop"/>s. Engines are added by their own
     /// projects as <see cref="ISandboxEngine"/>; <see cref="SandboxOptions"/> and <see cref="LimitOptions"/> are bound by the server.
     /// </summary>
     public static IServiceCollection AddFlintRuntime(this IServiceCollection services)
@@ -32,6 +34,10 @@ public static class RuntimeServiceCollectionExtensions
         services.TryAddSingleton<Func<HostMemory>>(_ => HostMemory.Read);
         services.TryAddSingleton<IdleFreezer>();
         services.TryAddSingleton<IdlePruner>();
+        // Under their base too, for health.
+        services.AddSingleton<BackgroundLoop>(provider => provider.GetRequiredService<SandboxJanitor>());
+        services.AddSingleton<BackgroundLoop>(provider => provider.GetRequiredService<IdleFreezer>());
+        services.AddSingleton<BackgroundLoop>(provider => provider.GetRequiredService<IdlePruner>());
         services.AddOptions<SandboxOptions>().ValidateOnStart();
         services.AddOptions<LimitOptions>().ValidateOnStart();
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SandboxOptions>, SandboxOptionsValidator>());

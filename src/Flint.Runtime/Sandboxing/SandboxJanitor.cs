@@ -113,8 +113,9 @@ public sealed partial class SandboxJanitor(TimeProvider time, ILogger<SandboxJan
             _parallel.Release();
         }
         Interlocked.Increment(ref _destroyed);
-        _entries.TryRemove(sandbox, out _);
+        // In this order, so that nothing pending means that all callbacks have run.
         entry.Complete();
+        _entries.TryRemove(sandbox, out _);
     }
 
     [LoggerMessage(1101, LogLevel.Warning, "Sandbox {SandboxId} could not be destroyed (attempt {Attempt}); it will be tried again")]

@@ -1,5 +1,6 @@
 using Flint.Runtime.Hosting;
 using Flint.Runtime.Invocation;
+using Flint.Runtime.Loops;
 using Flint.Runtime.Pooling;
 using Flint.Runtime.Sandboxing;
 using Flint.TestKit.Engines;
@@ -21,6 +22,7 @@ public sealed class RuntimeHostTests
         var dispatcher = host.Services.GetRequiredService<Dispatcher>();
         (await dispatcher.DispatchAsync(Plane.Request(), default, default)).Status.ShouldBe(InvocationStatus.Completed);
         engine.Live.ShouldBe(1);
+        host.Services.GetServices<BackgroundLoop>().Select(loop => loop.State.Name).ShouldBe(["sandbox-janitor", "idle-freezer", "idle-pruner"]);
         await host.StopAsync();
         engine.Live.ShouldBe(0);
         (await dispatcher.DispatchAsync(Plane.Request(), default, default)).Error!.Type.ShouldBe(FaultType.EngineUnavailable);
