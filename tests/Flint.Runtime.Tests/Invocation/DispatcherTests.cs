@@ -144,14 +144,17 @@ public sealed class DispatcherTests
     [Fact]
     public async Task A_flood_of_logs_ends_at_the_timeout_with_a_bounded_log()
     {
-        await using var plane = new Plane(limits: new LimitOptions { MaxLogBytes = 200_000 }, script: FakeScript.Answering(new FakeAnswer.Flood()));
-        var outcome = await plane.InvokeAsync(Plane.Function() with { TimeoutMs = 200 }).WaitAsync(Bound);
+        var time = new ManualTimeProvider();
+        await using var plane = new Plane(time, limits: new LimitOptions { MaxLogBytes = 200_000 }, script: FakeScript.Answering(new FakeAnswer.Flood()));
+        var invoke = plane.InvokeAsync();
+        await Eventually.True(() => plane.Engine.Created == 1 && plane.Engine.Last.LogFrames > 20, "the guest floods");
+        time.Advance(3000);
+        var outcome = await invoke.WaitAsync(Bound);
 
         outcome.Error!.Type.ShouldBe(FaultType.TimedOut);
         outcome.Log.Lines.Sum(line => line.Text.Length).ShouldBeLessThan(210_000);
         outcome.Log.DroppedBytes.ShouldBeGreaterThan(0);
-        await plane.SettleAsync();
-        plane.Engine.Live.ShouldBe(0);
+        await Eventually.True(() => plane.Engine.Live == 0, "the sandbox is gone");
     }
 
     [Fact]

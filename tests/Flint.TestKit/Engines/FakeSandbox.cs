@@ -21,6 +21,7 @@ public sealed class FakeSandbox : ISandbox
     private volatile TaskCompletionSource _running = Completed();
     private int _events;
     private int _destroyCalls;
+    private int _logFrames;
     private volatile bool _dead;
 
     internal FakeSandbox(FakeEngine engine, string id, SandboxSpec spec, FakeScript script)
@@ -42,6 +43,8 @@ public sealed class FakeSandbox : ISandbox
     /// <summary>The guest's own task; completes when it has ended.</summary>
     public Task Guest { get; }
     public int Events => _events;
+    /// <summary>LOG frames that the worker has taken, but for what fits into the pipe.</summary>
+    public int LogFrames => _logFrames;
     public int Freezes { get; private set; }
     public int Thaws { get; private set; }
     public bool Frozen { get; private set; }
@@ -112,7 +115,11 @@ public sealed class FakeSandbox : ISandbox
         CloseChannel();
     }
 
-    internal async ValueTask WriteLogAsync(string text) => await WriteAsync(FakeFrames.Make(FakeFrames.Log, [1], Encoding.UTF8.GetBytes(text)));
+    internal async ValueTask WriteLogAsync(string text)
+    {
+        await WriteAsync(FakeFrames.Make(FakeFrames.Log, [1], Encoding.UTF8.GetBytes(text)));
+        Interlocked.Increment(ref _logFrames);
+    }
 
     internal void WriteRaw(byte[] bytes) => _output?.Invoke(LogStream.Stderr, bytes);
 
