@@ -38,7 +38,8 @@ function encode(errorReport, fatal) {
   let { message, stackTrace } = errorReport;
   message = shorten(message, MAX_MESSAGE);
   while (true) {
-    const error = { type: errorReport.type, name: wellFormed(shorten(errorReport.name, 256)), message: wellFormed(message), stackTrace: stackTrace.map(wellFormed) };
+    const name = wellFormed(shorten(errorReport.name, 256));
+    const error = { type: errorReport.type, name, message: wellFormed(message), stackTrace: stackTrace.map(wellFormed) };
     const body = JSON.stringify(fatal ? { ...error, fatal: true } : error);
     if (Buffer.byteLength(body) <= MAX_ERROR_BODY) {
       return body;
@@ -76,9 +77,10 @@ function frames(stack) {
   return lines.slice(0, Math.min(own < 0 ? lines.length : own, MAX_FRAMES));
 }
 
+/** Also errors of another realm (node:vm), and what only looks like one. */
 function isError(value) {
   return value instanceof Error || require('util').types.isNativeError(value)
-    || (typeof value === 'object' && value !== null && typeof value.name === 'string' && typeof value.message === 'string' && typeof value.stack === 'string');
+    || (typeof value === 'object' && value !== null && ['name', 'message', 'stack'].every((key) => typeof value[key] === 'string'));
 }
 
 function text(value) {

@@ -34,7 +34,9 @@ class Report:
         message = _shorten(self.message, _MAX_MESSAGE)
         while True:
             try:
-                body = codec.dumps({"type": self.type, "name": _clean(self.name), "message": _clean(message), "stackTrace": [_clean(f) for f in trace]})
+                body = codec.dumps({
+                    "type": self.type, "name": _clean(self.name), "message": _clean(message), "stackTrace": [_clean(f) for f in trace],
+                })
             except BaseException:
                 return b'{"type":"Unhandled","name":"Unknown","message":"(the error cannot be shown)","stackTrace":[]}'
             if len(body) <= limit:

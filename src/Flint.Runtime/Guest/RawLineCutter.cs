@@ -11,7 +11,7 @@ internal sealed class RawLineCutter
     /// <summary>Bytes at the start of the pending ones that the last call has handed out.</summary>
     private int _handedOut;
 
-    /// <summary>Takes the next line from <paramref name="bytes"/>; false when all of them were consumed. The line is valid until the next call.</summary>
+    /// <summary>Takes the next line from <paramref name="bytes"/>, valid until the next call; false when all of them were consumed.</summary>
     public bool TryCut(ref ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> line)
     {
         Forget();

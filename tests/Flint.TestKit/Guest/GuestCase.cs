@@ -3,7 +3,9 @@ using System.Text.Json.Serialization;
 
 namespace Flint.TestKit.Guest;
 
-/// <summary>One behaviour that every guest must show: an entry of guest/conformance/cases.json. Members of a language win over the case's own.</summary>
+/// <summary>
+/// One behaviour that every guest must show: an entry of guest/conformance/cases.json. Members of a language win over the case's own.
+/// </summary>
 public sealed record GuestCase
 {
     public required string Name { get; init; }
@@ -44,7 +46,10 @@ public sealed record GuestInvokeStep
     public required GuestExpectation Expect { get; init; }
 }
 
-/// <summary>What must come of an init or an invocation. Patterns are regular expressions for the whole text; <c>{root}</c> is the code's directory.</summary>
+/// <summary>
+/// What must come of an init or an invocation. Patterns are regular expressions for the whole text, in which <c>{root}</c> is the code's
+/// directory, <c>{id}</c> the invocation's id and <c>{time}</c> a time with milliseconds.
+/// </summary>
 public sealed record GuestExpectation
 {
     /// <summary>The result, compared as JSON; undefined where it does not matter.</summary>
@@ -54,6 +59,8 @@ public sealed record GuestExpectation
     public GuestErrorExpectation? Error { get; init; }
     /// <summary>The guest ends without an answer.</summary>
     public GuestExitExpectation? Exit { get; init; }
+    /// <summary>The guest breaks the protocol.</summary>
+    public bool Violation { get; init; }
     /// <summary>All log lines, each <c>out: pattern</c> or <c>err: pattern</c>; null when they do not matter.</summary>
     public List<string>? Log { get; init; }
     /// <summary>Log lines that must be among the others, in any order.</summary>

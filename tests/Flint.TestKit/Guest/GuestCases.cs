@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Flint.Runtime.Sandboxing;
 
 namespace Flint.TestKit.Guest;
@@ -14,13 +15,17 @@ public sealed record GuestHost(Func<SandboxSpec, CancellationToken, Task<ISandbo
     /// <summary>Any engine.</summary>
     /// <param name="engine">A started engine.</param>
     /// <param name="codeParent">The directory whose children the engine may mount as code.</param>
-    public static GuestHost Of(ISandboxEngine engine, string? codeParent = null) => new(engine.CreateAsync, static _ => "/var/task") { CodeParent = codeParent };
+    public static GuestHost Of(ISandboxEngine engine, string? codeParent = null) =>
+        new(engine.CreateAsync, static _ => "/var/task") { CodeParent = codeParent };
 }
 
 /// <summary>The cases of guest/conformance/cases.json.</summary>
 public static class GuestCases
 {
-    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { UnmappedMemberHandling = System.Text.Json.Serialization.JsonUnmappedMemberHandling.Disallow };
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
+    {
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    };
 
     /// <summary>The source tree's guest directory, found upwards from the running test.</summary>
     public static string GuestDirectory { get; } = FindGuestDirectory();

@@ -23,7 +23,8 @@ public static class ProcessGuests
     public static ProcessSandbox Start(SandboxSpec spec)
     {
         using JsonDocument manifest = JsonDocument.Parse(File.ReadAllText(Path.Combine(GuestCases.GuestDirectory, "runtimes.json")));
-        JsonElement language = manifest.RootElement.EnumerateArray().Single(entry => spec.Runtime.StartsWith(entry.GetProperty("prefix").GetString()!, StringComparison.Ordinal));
+        JsonElement language = manifest.RootElement.EnumerateArray().Single(entry =>
+            spec.Runtime.StartsWith(entry.GetProperty("prefix").GetString()!, StringComparison.Ordinal));
         string[] arguments = [.. language.GetProperty("arguments").EnumerateArray().Select(argument => Expand(argument.GetString()!, spec))];
         Dictionary<string, string> environment = new(StringComparer.Ordinal);
         foreach (JsonProperty variable in language.GetProperty("environment").EnumerateObject())

@@ -17,7 +17,7 @@ internal static unsafe partial class TestLibc
     private const int Kill = 9;
     private const short PollIn = 1;
     private const short PollHangUp = 16;
-    /// <summary>Above what glibc and musl need for their opaque spawn structures and signal sets.</summary>
+    /// <summary>Above what glibc needs for their opaque spawn structures and signal sets.</summary>
     private const int OpaqueSize = 512;
 
     public static (int First, int Second) SocketPair()
@@ -55,6 +55,8 @@ internal static unsafe partial class TestLibc
         Check(posix_spawn_file_actions_adddup2(actions, stdout, 1), "adddup2");
         Check(posix_spawn_file_actions_adddup2(actions, stderr, 2), "adddup2");
         Check(posix_spawn_file_actions_adddup2(actions, channel, 3), "adddup2");
+        // What this process inherited from whoever started it.
+        Check(posix_spawn_file_actions_addclosefrom_np(actions, 4), "addclosefrom");
         using NativeStrings argv = new(arguments);
         using NativeStrings envp = new(environment);
         int error = posix_spawn(out int pid, arguments[0], actions, attributes, argv.Pointer, envp.Pointer);
@@ -176,6 +178,9 @@ internal static unsafe partial class TestLibc
 
     [LibraryImport("libc")]
     private static partial int posix_spawn_file_actions_adddup2(byte* actions, int from, int to);
+
+    [LibraryImport("libc")]
+    private static partial int posix_spawn_file_actions_addclosefrom_np(byte* actions, int from);
 
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int posix_spawn_file_actions_addopen(byte* actions, int descriptor, string path, int flags, uint mode);
