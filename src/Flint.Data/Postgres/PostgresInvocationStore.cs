@@ -42,7 +42,8 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
             return null;
         }
 
-        var found = await ReadAsync(InvocationSql.Get, reader => Rows.Read(reader, withData: true), cancellationToken, ("@tenant", StorableText.Clean(tenantId)!), ("@id", key));
+        var found = await ReadAsync(
+            InvocationSql.Get, reader => Rows.Read(reader, withData: true), cancellationToken, ("@tenant", StorableText.Clean(tenantId)!), ("@id", key));
         return found.Count == 0 ? null : found[0];
     }
 

@@ -111,6 +111,7 @@ internal sealed class SqliteDatabase : IDatabase, IAsyncDisposable
         var log = _loggers.CreateLogger<SqliteDatabase>();
         using (var migrating = Open(ConnectionString(SqliteOpenMode.ReadWrite, pooling: false), "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"))
         {
+            RequireWal(migrating);
             var ran = new SqliteMigrator(Path, MigrationScript.Load("Sqlite"), _time).Migrate(migrating);
             DatabaseLog.Opened(log, Path, ran);
         }
@@ -121,8 +122,21 @@ internal sealed class SqliteDatabase : IDatabase, IAsyncDisposable
             PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;
             """);
         _checkpointer = new SqliteCheckpointer(
-            Path, () => Open(ConnectionString(SqliteOpenMode.ReadWrite, pooling: false), "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 500;"), _options.WalLimitBytes, _time, log);
+            Path,
+            () => Open(ConnectionString(SqliteOpenMode.ReadWrite, pooling: false), "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 500;"),
+            _options.WalLimitBytes, _time, log);
         _writer = new SqliteWriter(connection, Path, _time);
+    }
+
+    private void RequireWal(SqliteConnection connection)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = "PRAGMA journal_mode";
+        if (command.ExecuteScalar() is not "wal")
+        {
+            throw new DatabaseException(
+                $"The file system of {Path} cannot share memory between connections, which SQLite's write-ahead log needs. Move Flint:DataPath to a local disk.");
+        }
     }
 
     /// <summary>SQLite gives its log files the mode of the database, which holds the functions' environment.</summary>

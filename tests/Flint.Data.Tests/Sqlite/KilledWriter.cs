@@ -22,7 +22,10 @@ internal static class KilledWriter
             }
         }
 
-        await Task.WhenAll(
+        // Ends with the test that started it, should that die first.
+        var orphaned = Task.Run(Console.In.ReadToEnd);
+        await Task.WhenAny(
+            orphaned,
             Forever(async () =>
             {
                 var row = Rows.Invocation(TimeProvider.System.GetUtcNow());
