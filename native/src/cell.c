@@ -23,6 +23,7 @@
 #include "guest.h"
 #include "root.h"
 #include "util.h"
+#include "walls.h"
 
 // The guest's ends. 10 and above, so that taking 0 to 3 overwrites none of them.
 struct ends {
@@ -74,10 +75,10 @@ static void enter_namespaces(const struct cell_birth *birth)
 {
     // In one call at a time where the order matters: what these cost the kernel is not the cell's to pay, so its cgroup comes after,
     // and the cgroup namespace, whose root is where one is, comes last.
-    if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)) {
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (wall_stands(WALL_NET) ? CLONE_NEWNET : 0))) {
         give_up(birth, "namespaces", errno, "unshare: %s", strerror(errno));
     }
-    int result = raise_loopback();
+    int result = wall_stands(WALL_NET) ? raise_loopback() : 0;
     if (result) {
         give_up(birth, "network", -result, "lo up: %s", strerror(-result));
     }
@@ -245,7 +246,7 @@ _Noreturn void cell_run(const struct cell_birth *birth)
     // What runs in a cell dies first when the host runs out of memory. Best effort: an outer limit may forbid it.
     write_text(AT_FDCWD, "/proc/self/oom_score_adj", "500");
     // The guest may share this process's uid: nothing of it may be read or traced.
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) {
+    if (prctl(PR_SET_DUMPABLE, wall_stands(WALL_DUMPABLE) ? 0 : 1, 0, 0, 0)) {
         give_up(birth, "dumpable", errno, "prctl: %s", strerror(errno));
     }
     enter_namespaces(birth);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "util.h"
+#include "walls.h"
 
 void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell)
 {
@@ -101,6 +102,9 @@ int cgroup_enter(const struct cgroups *groups, const char *tenant, const char *p
 static int limit_memory(int dir, bool v2, const char *path, const struct start_request *start)
 {
     uint64_t hard = ((uint64_t)start->memory_mb + start->tmp_mb) << 20;
+    if (!wall_stands(WALL_MEMORY)) {
+        return 0;
+    }
     if (v2) {
         return set_number(dir, path, "memory.max", hard);
     }
@@ -139,7 +143,7 @@ int cgroup_limit(const struct cgroups *groups, const char *path, const struct st
     if (cgroup_serves(groups, CG_MEMORY, &dir, &v2)) {
         result = limit_memory(dir, v2, path, start);
     }
-    if (!result && cgroup_serves(groups, CG_PIDS, &dir, &v2)) {
+    if (!result && wall_stands(WALL_PIDS) && cgroup_serves(groups, CG_PIDS, &dir, &v2)) {
         result = set_number(dir, path, "pids.max", (uint64_t)start->pids_max + 1); // PID 1 is the cell's own
     }
     if (!result && cgroup_serves(groups, CG_CPU, &dir, &v2)) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "seccomp_profile.h"
+#include "walls.h"
 
 static const char *take_descriptors(const struct guest *guest)
 {
@@ -64,7 +65,7 @@ static const char *take_limits(const struct guest *guest)
     return setrlimit(RLIMIT_STACK, &stack) ? "limits" : NULL;
 }
 
-static const char *drop_privileges(const struct guest *guest)
+static const char *bound_capabilities(void)
 {
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
         if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)) {
@@ -77,6 +78,11 @@ static const char *drop_privileges(const struct guest *guest)
               0, 0, 0)) {
         return "securebits";
     }
+    return NULL;
+}
+
+static const char *take_identity(const struct guest *guest)
+{
     // EPERM where one uid is all there is: the kernel then forbids setgroups for good.
     if (syscall(SYS_setgroups, 0, NULL) && errno != EPERM) {
         return "groups";
@@ -84,12 +90,27 @@ static const char *drop_privileges(const struct guest *guest)
     if (setresgid(guest->gid, guest->gid, guest->gid) || setresuid(guest->uid, guest->uid, guest->uid)) {
         return "identity";
     }
+    return NULL;
+}
+
+static const char *drop_capabilities(void)
+{
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
     if (syscall(SYS_capset, &header, none) || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)) {
         return "capabilities";
     }
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? "no_new_privs" : NULL;
+    return NULL;
+}
+
+static const char *drop_privileges(const struct guest *guest)
+{
+    const char *failed = NULL;
+    if ((wall_stands(WALL_CAPS) && (failed = bound_capabilities())) || (wall_stands(WALL_UID) && (failed = take_identity(guest))) ||
+        (wall_stands(WALL_CAPS) && (failed = drop_capabilities()))) {
+        return failed;
+    }
+    return wall_stands(WALL_NNP) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? "no_new_privs" : NULL;
 }
 
 static const char *reset_signals(void)
@@ -123,7 +144,7 @@ static const char *become(const struct guest *guest)
     if (chdir(guest->cwd)) {
         return "cwd";
     }
-    int result = seccomp_profile_load(guest->filter);
+    int result = wall_stands(WALL_SECCOMP) ? seccomp_profile_load(guest->filter) : 0;
     if (result) {
         errno = -result;
         return "seccomp";

@@ -19,6 +19,7 @@
 #include "root.h"
 #include "seccomp_profile.h"
 #include "util.h"
+#include "walls.h"
 
 // The stub: stays in the host's namespaces, makes the outer init and waits for it.
 
@@ -45,7 +46,11 @@ static bool parse_options(int count, char **arguments, struct options *options)
     static const struct option known[] = {
         {"connect", required_argument, NULL, 'c'}, {"instance", required_argument, NULL, 'i'},    {"code", required_argument, NULL, 'd'},
         {"runtime-dir", required_argument, NULL, 'b'}, {"root", required_argument, NULL, 'r'},    {"uid-base", required_argument, NULL, 'u'},
-        {"uid-count", required_argument, NULL, 'n'},   {"cgroup", required_argument, NULL, 'g'}, {0}};
+        {"uid-count", required_argument, NULL, 'n'},   {"cgroup", required_argument, NULL, 'g'},
+#ifdef FLINT_WALLS
+        {"without", required_argument, NULL, 'w'},
+#endif
+        {0}};
     *options = (struct options){.cgroup = "auto", .uid_base = 1900000000, .uid_count = 65536};
     if (count < 2 || (strcmp(arguments[1], "run") != 0 && strcmp(arguments[1], "probe") != 0)) {
         return false;
@@ -69,6 +74,13 @@ static bool parse_options(int count, char **arguments, struct options *options)
                 return false;
             }
             break;
+#ifdef FLINT_WALLS
+        case 'w':
+            if (!walls_remove(optarg)) {
+                return false;
+            }
+            break;
+#endif
         default: return false;
         }
     }

@@ -11,6 +11,7 @@
 
 #include "registrar.h"
 #include "util.h"
+#include "walls.h"
 
 enum {
     CHECK_MS = 20,
@@ -141,6 +142,7 @@ void memory_watch_armed(struct memory_watch *watch, int result)
 int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb, int64_t now_ms)
 {
     watch->limit = (uint64_t)memory_mb << 20;
+    watch->on = watch->on && wall_stands(WALL_MEMORY);
     if (!watch->on) {
         return 0;
     }

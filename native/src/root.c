@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "util.h"
+#include "walls.h"
 
 #define BUILD_POINT "/tmp"
 #define READ_ONLY (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID)
@@ -30,6 +31,9 @@ static int copy_tree(int dir, const char *path, uint64_t attributes, unsigned fl
     int fd = (int)syscall(SYS_open_tree, dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | flags);
     if (fd < 0) {
         return -errno;
+    }
+    if (!wall_stands(WALL_READONLY)) {
+        attributes &= ~(uint64_t)MOUNT_ATTR_RDONLY;
     }
     struct mount_attr attr = {.attr_set = attributes, .propagation = MS_PRIVATE};
     if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr)) {
@@ -365,6 +369,13 @@ int root_write_slot(uid_t slot)
 
 // ---- a cell's root ----
 
+static int mount_proc(void)
+{
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (wall_stands(WALL_PROCMASK) ? MS_RDONLY : 0);
+    // hidepid: a guest sees its own processes only, not the cell's PID 1.
+    return mount("proc", "proc", "proc", flags, wall_stands(WALL_HIDEPID) ? "hidepid=2" : NULL);
+}
+
 static int mask_proc(struct root_failure *failure)
 {
     static const char *const names[] = {"kcore", "keys", "key-users", "kallsyms", "kmsg", "sysrq-trigger", "timer_list", "sched_debug",
@@ -393,11 +404,10 @@ int root_enter_cell(uid_t slot, struct root_failure *failure)
     if (chdir(OUTER_CELL)) {
         return fail(failure, -errno, "chdir", OUTER_CELL);
     }
-    // hidepid: a guest sees its own processes only, not the cell's PID 1.
-    if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "hidepid=2")) {
+    if (mount_proc()) {
         return fail(failure, -errno, "mount", "/proc");
     }
-    int result = mask_proc(failure);
+    int result = wall_stands(WALL_PROCMASK) ? mask_proc(failure) : 0;
     if (result) {
         return result;
     }
@@ -422,6 +432,9 @@ int root_enter_cell(uid_t slot, struct root_failure *failure)
 int root_size_tmp(uint32_t tmp_mb)
 {
     char options[64];
+    if (!wall_stands(WALL_TMP)) {
+        tmp_mb += 1024;
+    }
     uint64_t inodes = (uint64_t)tmp_mb * 128; // one for every 8 KB
     if (inodes < 1024) {
         inodes = 1024;

@@ -1,0 +1,42 @@
+#include "walls.h"
+
+#ifdef FLINT_WALLS
+
+#include <stddef.h>
+#include <string.h>
+
+static const char *const names_of_walls[WALL_COUNT] = {
+    [WALL_SECCOMP] = "seccomp",   [WALL_CAPS] = "caps",         [WALL_UID] = "uid",           [WALL_NNP] = "nnp",
+    [WALL_DUMPABLE] = "dumpable", [WALL_READONLY] = "readonly", [WALL_PROCMASK] = "procmask", [WALL_HIDEPID] = "hidepid",
+    [WALL_TMP] = "tmp",           [WALL_NET] = "net",           [WALL_PIDS] = "pids",         [WALL_MEMORY] = "memory",
+};
+
+// Set while the options are read, before any process is made.
+static bool removed[WALL_COUNT];
+
+bool wall_stands(enum wall wall)
+{
+    return !removed[wall];
+}
+
+bool walls_remove(const char *names)
+{
+    while (*names) {
+        size_t length = strcspn(names, ",");
+        int wall = 0;
+        while (wall < WALL_COUNT && (strlen(names_of_walls[wall]) != length || strncmp(names, names_of_walls[wall], length) != 0)) {
+            wall++;
+        }
+        if (wall == WALL_COUNT) {
+            return false;
+        }
+        removed[wall] = true;
+        names += length + (names[length] == ',');
+    }
+    return true;
+}
+
+#else
+// ISO C forbids an empty translation unit.
+typedef int walls_all_stand;
+#endif

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <stdbool.h>
+
+// A cell's walls, which the test variant (make walls) can leave out one by one with --without: tests show so that each hostile program is held by
+// the wall that is meant to hold it. In the product every wall stands: there is no such option, and nothing of this is compiled in.
+#ifdef FLINT_WALLS
+
+enum wall {
+    WALL_SECCOMP,
+    WALL_CAPS,
+    WALL_UID,
+    WALL_NNP,
+    WALL_DUMPABLE,
+    WALL_READONLY,
+    WALL_PROCMASK,
+    WALL_HIDEPID,
+    WALL_TMP,
+    WALL_NET,
+    WALL_PIDS,
+    WALL_MEMORY,
+    WALL_COUNT,
+};
+
+bool wall_stands(enum wall wall);
+
+// Names separated by commas; false when one is unknown.
+bool walls_remove(const char *names);
+
+#else
+#define wall_stands(wall) true
+#endif
