@@ -43,7 +43,11 @@ public sealed class GuestConnection
             await _writer.WriteInitAsync(init, _limits.MaxResultBytes, cancellationToken).ConfigureAwait(false);
             Frame answer = await NextAsync(FrameKinds.WhileInit, log, cancellationToken).ConfigureAwait(false);
             InvocationError? error = answer.Kind == FrameKind.InitOk ? null : GuestErrors.Parse(answer.Body, out _);
-            IsUsable = error is null && !_reader.HasIllegalRest;
+            if (error is null && _reader.HasIllegalRest)
+            {
+                throw new GuestProtocolException("the guest sent more than its INIT_OK before it was asked");
+            }
+            IsUsable = error is null;
             return error;
         }
         finally
