@@ -1,0 +1,54 @@
+namespace Flint.Security.Tests.Harness;
+
+/// <summary>What of a worker's sandboxes is on the host: processes by their uids, cgroups by their tenants.</summary>
+internal sealed class Leftovers(long uidBase, int uidCount)
+{
+    /// <summary>Processes that run under one of the worker's uids, as pid and command: the guests, the trusted PID 1 of each, and the launcher's own.</summary>
+    public IReadOnlyList<string> Processes()
+    {
+        var found = new List<string>();
+        foreach (var directory in Directory.EnumerateDirectories("/proc").Where(static path => char.IsAsciiDigit(path[6])))
+        {
+            try
+            {
+                var status = File.ReadAllLines($"{directory}/status");
+                var uid = long.Parse(status.First(static line => line.StartsWith("Uid:", StringComparison.Ordinal)).Split('\t')[1],
+                    System.Globalization.CultureInfo.InvariantCulture);
+                if (uid >= uidBase && uid < uidBase + uidCount)
+                {
+                    found.Add($"{directory[6..]} {status[0]}");
+                }
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                // It ended while it was looked at.
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>Cgroups of a tenant's sandboxes, in any hierarchy.</summary>
+    public static IReadOnlyList<string> Cgroups(string tenant) =>
+        [.. CgroupRoots().SelectMany(Children).Select(instance => Path.Combine(instance, tenant)).SelectMany(Children)];
+
+    /// <summary>Mounts of this process's namespace that a launcher could have left.</summary>
+    public static IReadOnlyList<string> Mounts(string codeFolder) =>
+        [.. File.ReadAllLines("/proc/self/mountinfo").Where(line => line.Contains(codeFolder, StringComparison.Ordinal) || line.Contains("flint", StringComparison.Ordinal))];
+
+    // They come and go while they are looked at.
+    private static IReadOnlyList<string> Children(string directory)
+    {
+        try
+        {
+            return Directory.GetDirectories(directory);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return [];
+        }
+    }
+
+    private static IEnumerable<string> CgroupRoots() =>
+        Directory.EnumerateDirectories("/sys/fs/cgroup").Append("/sys/fs/cgroup").Select(static root => Path.Combine(root, "flint")).Where(Directory.Exists);
+}

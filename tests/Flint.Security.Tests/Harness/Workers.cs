@@ -1,0 +1,147 @@
+using Flint.Runtime.Invocation;
+using Flint.Security.Tests.Attacks;
+using Flint.Security.Tests.Harness;
+
+[assembly: AssemblyFixture(typeof(Workers))]
+// Sandboxes are counted and the process's memory is measured: one test at a time.
+[assembly: CollectionBehavior(DisableTestParallelization = true)]
+
+namespace Flint.Security.Tests.Harness;
+
+/// <summary>
+/// The workers of the whole run: one with the product's launcher, and one for each set of walls that was taken away. Started when first asked
+/// for; each has one warm neighbour, a function of another tenant, that must live through everything.
+/// </summary>
+public sealed class Workers : IAsyncLifetime
+{
+    private readonly SemaphoreSlim _lock = new(1, 1);
+    private readonly Dictionary<string, Bench> _benches = new(StringComparer.Ordinal);
+    private CodeFolder? _code;
+
+    public ValueTask InitializeAsync()
+    {
+        Environment.SetEnvironmentVariable("FLINT_TEST_SECRET", ReadAttacks.HostSecret);
+        return ValueTask.CompletedTask;
+    }
+
+    internal CodeFolder Code => _code ??= NewCode();
+
+    internal Task<Bench> ProductAsync() => GetAsync("");
+
+    internal Task<Bench> WithoutAsync(string walls)
+    {
+        Requirements.Walls();
+        return GetAsync(walls);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var bench in _benches.Values)
+        {
+            await bench.Worker.DisposeAsync();
+        }
+
+        _code?.Dispose();
+        _lock.Dispose();
+    }
+
+    private async Task<Bench> GetAsync(string walls)
+    {
+        Requirements.Root();
+        HostServices.AreOpen.ShouldBeTrue();
+        await _lock.WaitAsync();
+        try
+        {
+            if (!_benches.TryGetValue(walls, out var bench))
+            {
+                var worker = await TestWorker.StartAsync(Code, _benches.Count, walls.Length == 0 ? null : walls, CancellationToken.None);
+                _benches[walls] = bench = new Bench(worker);
+            }
+
+            Requirements.Require(bench.Worker.Unavailable is null, bench.Worker.Unavailable ?? "");
+            await bench.SettleAsync();
+            return bench;
+        }
+        finally
+        {
+            _lock.Release();
+        }
+    }
+
+    private static CodeFolder NewCode()
+    {
+        var code = new CodeFolder();
+        code.MakeWritable("python");
+        code.MakeWritable("node");
+        return code;
+    }
+}
+
+/// <summary>A worker and its neighbour: a warm function that counts its invocations, whose memory must survive whatever others do.</summary>
+internal sealed class Bench(TestWorker worker)
+{
+    private FunctionSpec? _neighbour;
+    private int _count;
+
+    /// <summary>Processes of this worker's sandboxes when the test began: the neighbour's, and those of warm functions of tests before.</summary>
+    private IReadOnlyList<string> _baseline = [];
+
+    public TestWorker Worker { get; } = worker;
+
+    public async Task SettleAsync()
+    {
+        if (_neighbour is null)
+        {
+            _neighbour = Worker.Function(Runtime(Languages.Python), "neighbour.handler", "python") with { Freshness = Freshness.Warm };
+            await NeighbourAnswersAsync();
+        }
+
+        _baseline = Worker.Leftovers.Processes();
+        _baseline.ShouldContain(static process => process.Contains("python", StringComparison.Ordinal), "the neighbour's process must be seen, or nothing would ever be found");
+    }
+
+    /// <summary>The neighbour's very process is still there and answers.</summary>
+    public async Task NeighbourAnswersAsync()
+    {
+        var outcome = await Worker.InvokeAsync(_neighbour!, "{}");
+        outcome.ShouldHaveCompleted();
+        outcome.Json().GetProperty("count").GetInt32().ShouldBe(++_count, "the neighbour's sandbox was replaced");
+    }
+
+    public string Runtime(Languages language)
+    {
+        var prefix = language == Languages.Python ? "python" : "nodejs";
+        var runtime = Worker.Runtimes.LastOrDefault(name => name.StartsWith(prefix, StringComparison.Ordinal));
+        Requirements.Require(runtime is not null, $"no interpreter for {prefix} in /usr/bin or /usr/local/bin");
+        return runtime!;
+    }
+
+    public FunctionSpec Function(Attack attack, Languages language) => Function(attack.Handler, language) with
+    {
+        MemoryMb = attack.MemoryMb,
+        TmpMb = attack.TmpMb,
+        TimeoutMs = attack.TimeoutMs,
+    };
+
+    public FunctionSpec Function(string handler, Languages language) => language == Languages.Python
+        ? Worker.Function(Runtime(language), handler, "python")
+        : Worker.Function(Runtime(language), CamelCase(handler), "node");
+
+    /// <summary>No process, no cgroup, no mount of the function is left, and the neighbour is unharmed.</summary>
+    public async Task NothingIsLeftAsync(FunctionSpec function)
+    {
+        await Eventually.True(() => !Worker.Leftovers.Processes().Except(_baseline).Any(), "no process left", boundSeconds: 10,
+            () => string.Join(", ", Worker.Leftovers.Processes().Except(_baseline)));
+        await Eventually.True(() => Leftovers.Cgroups(function.TenantId).Count == 0, "no cgroup left", boundSeconds: 10,
+            () => string.Join(", ", Leftovers.Cgroups(function.TenantId)));
+        Leftovers.Mounts(function.CodeDirectory).ShouldBeEmpty();
+        await NeighbourAnswersAsync();
+    }
+
+    private static string CamelCase(string handler)
+    {
+        var parts = handler.Split('.');
+        var words = parts[1].Split('_');
+        return $"{parts[0]}.{words[0]}{string.Concat(words[1..].Select(static word => char.ToUpperInvariant(word[0]) + word[1..]))}";
+    }
+}
