@@ -1,12 +1,17 @@
 using Flint.Bench.Reporting;
+using Flint.Bench.Servers;
 
 namespace Flint.Bench.Measurements;
 
-/// <summary>All measurements in their order; a group whose server does not start is one failed row.</summary>
+/// <summary>All measurements in their order. Throws <see cref="BenchException"/> when Flint does not start at all.</summary>
 internal static class Groups
 {
     public static async Task RunAsync(BenchOptions options, Report report, CancellationToken cancellationToken)
     {
+        // Throws at once what every row would otherwise wait for in vain.
+        await using (await FlintServer.StartAsync(options, "preflight", cancellationToken))
+        {
+        }
         (string Name, Func<CancellationToken, Task> Run)[] groups =
         [
             ("server", new ServerMeasurements(options, report).RunAsync),
