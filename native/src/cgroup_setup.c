@@ -227,7 +227,7 @@ static int make_dir(int dir, const char *path)
 // Opens point/relative, making what is not there and, on v2, enabling controllers all the way down.
 static int open_base(const struct found_mount *mount, const char *relative, unsigned *controllers)
 {
-    char copy[PATH_MAX];
+    char copy[2 * PATH_MAX];
     int dir = open_dir(AT_FDCWD, mount->point);
     snprintf(copy, sizeof copy, "%s", relative);
     for (char *state = NULL, *item = strtok_r(copy, "/", &state); item && dir >= 0; item = strtok_r(NULL, "/", &state)) {
@@ -318,20 +318,24 @@ static bool wait_empty(int base, const char *instance)
     return false;
 }
 
-// Under the lock an instance whose launcher is not there is dead. Its processes have been killed with it; only those that v1's
-// freezer holds need help to die.
-static bool sweep_one(int dir, const char *name, void *state)
+// Under the lock an instance whose launcher is not there is dead.
+static bool is_dead(int dir, const char *name)
 {
     char launcher[64];
-    if (!instance_name(name)) {
-        return true;
-    }
     snprintf(launcher, sizeof launcher, "%.16s/+launcher/cgroup.procs", name);
-    if (!holds(dir, launcher, 0)) {
-        thaw_tree(dir, name, NULL);
-        if (wait_empty(dir, name)) {
-            remove_tree(dir, name, state);
-        }
+    return instance_name(name) && !holds(dir, launcher, 0);
+}
+
+// The processes of a dead instance have been killed with it; only those that v1's freezer holds need help to die.
+static bool thaw_one(int dir, const char *name, void *state)
+{
+    return is_dead(dir, name) ? thaw_tree(dir, name, state) : true;
+}
+
+static bool sweep_one(int dir, const char *name, void *state)
+{
+    if (is_dead(dir, name) && wait_empty(dir, name)) {
+        remove_tree(dir, name, state);
     }
     return true;
 }
@@ -450,11 +454,42 @@ static const char *advice(bool root)
                   "and set --cgroup";
 }
 
+// Comes before any sweeping: what the freezer holds is in the other hierarchies too.
+static void thaw_dead(const struct found_mount *mount, const char *relative)
+{
+    char path[3 * PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", mount->point, relative) >= sizeof path) {
+        return;
+    }
+    int base = open_dir(AT_FDCWD, path);
+    if (base < 0) {
+        return; // nobody has been here
+    }
+    if (flock(base, LOCK_EX) == 0) {
+        each_child(base, thaw_one, NULL);
+    }
+    close(base); // and unlocks
+}
+
+static bool base_path(const struct found_mount *mount, const char *option, bool root, char relative[2 * PATH_MAX])
+{
+    char own[PATH_MAX] = "";
+    if (strcmp(option, "auto") != 0) {
+        snprintf(relative, 2 * PATH_MAX, "%s", option);
+        return true;
+    }
+    if (!root && !own_path(mount, own)) {
+        return false;
+    }
+    snprintf(relative, 2 * PATH_MAX, "%s/flint", own + strspn(own, "/"));
+    return true;
+}
+
 bool cgroup_prepare(struct cgroups *groups, const char *option, const char *instance, struct cgroup_owner owner, struct missing *missing)
 {
     static struct found_mount mounts[16];
     bool root = geteuid() == 0, in_use = false;
-    char why[CG_ABILITIES][200] = {{0}};
+    char why[CG_ABILITIES][200] = {{0}}, relative[2 * PATH_MAX];
     memset(groups, 0, sizeof *groups);
     groups->kind = "none";
     for (int i = 0; i < CG_ABILITIES; i++) {
@@ -463,22 +498,19 @@ bool cgroup_prepare(struct cgroups *groups, const char *option, const char *inst
         groups->list[i].base = groups->list[i].instance = -1;
     }
     size_t count = strcmp(option, "none") == 0 ? 0 : find_mounts(mounts, sizeof mounts / sizeof *mounts);
+    for (size_t i = 0; i < count; i++) {
+        if (mounts[i].controllers & 1U << CG_FREEZE && base_path(&mounts[i], option, root, relative)) {
+            thaw_dead(&mounts[i], relative);
+        }
+    }
     // v2 first: what it serves, freezing above all, is not made again in v1.
     unsigned served = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < count && groups->count < CG_ABILITIES; i++) {
             struct hierarchy *one = &groups->list[groups->count];
-            char own[PATH_MAX] = "", relative[2 * PATH_MAX];
-            if (mounts[i].v2 != (pass == 0) || (!mounts[i].v2 && (mounts[i].controllers & ~served) == 0)) {
+            if (mounts[i].v2 != (pass == 0) || (!mounts[i].v2 && (mounts[i].controllers & ~served) == 0) ||
+                !base_path(&mounts[i], option, root, relative)) {
                 continue;
-            }
-            if (strcmp(option, "auto") != 0) {
-                snprintf(relative, sizeof relative, "%s", option);
-            } else {
-                if (!root && !own_path(&mounts[i], own)) {
-                    continue;
-                }
-                snprintf(relative, sizeof relative, "%s/flint", own + strspn(own, "/"));
             }
             int result = open_hierarchy(one, &mounts[i], relative, instance, owner, &in_use);
             if (in_use) {

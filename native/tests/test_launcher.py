@@ -340,7 +340,7 @@ def the_host_is_out_of_sight(world, launcher):
 
 @test(*ALL)
 def the_kernel_cannot_be_reached_through_proc(world, launcher):
-    script = ("for f in sysrq-trigger sys/kernel/core_pattern sys/kernel/hostname self/oom_score_adj; do (echo x > /proc/$f) 2>/dev/null && echo wrote $f; done; "
+    script = ("for f in sysrq-trigger sys/kernel/core_pattern sys/kernel/hostname self/oom_score_adj; do [ -c /proc/$f ] || (echo x > /proc/$f) 2>/dev/null && ! [ -c /proc/$f ] && echo wrote $f; done; "
               "for f in kcore kallsyms keys timer_list kmsg config.gz; do [ -s /proc/$f ] && head -c1 /proc/$f; done; ls -A /proc/fs /proc/acpi /proc/irq /proc/bus 2>/dev/null | grep -v : ; echo end")
     exited = launcher.make().run("/bin/sh", "-c", script)
     assert exited.out.split() == ["end"], exited
@@ -451,12 +451,13 @@ def cpu_time_is_counted_and_the_quota_holds(world, launcher):
     cell = launcher.make()
     cell.start(HOSTILE, "spin", quota=200)
     usage, start = cell.extra["cpuUsage"], time.monotonic()
-    time.sleep(1)
 
     def used():
         value = os.pread(usage, 4096, 0).split()
         return int(value[1]) / 1e6 if value[0] == b"usage_usec" else int(value[0]) / 1e9
-    assert 0.05 < used() < 0.2 * (time.monotonic() - start) + 0.15, used()
+    assert eventually(lambda: used() > 0.2, 60)
+    # 20 ms of each 100, of which one more may have begun
+    assert used() < 0.2 * (time.monotonic() - start) + 0.05, (used(), time.monotonic() - start)
     cell.kill()
     cell.finish()
     cell.close()
@@ -469,10 +470,13 @@ def a_frozen_cell_stands_still_and_can_be_killed(world, launcher):
     assert cell.read_line() == "tick\n"
     on, off = (b"1", b"0") if launcher.hello["freezer"] == "v2" else (b"FROZEN", b"THAWED")
     os.write(cell.extra["freeze"], on)
-    time.sleep(0.1)
-    while select.select([cell.out], [], [], 0)[0]:
-        os.read(cell.out, 65536)
-    assert not select.select([cell.out], [], [], 0.3)[0], "a frozen guest went on"
+
+    def silent():
+        while select.select([cell.out], [], [], 0)[0]:
+            os.read(cell.out, 65536)
+        return not select.select([cell.out], [], [], 0.5)[0]
+    assert eventually(silent), "a frozen guest went on"
+    assert silent()
     os.write(cell.extra["freeze"], off)
     assert cell.read_line() == "tick\n"
     os.write(cell.extra["freeze"], on)
@@ -654,12 +658,23 @@ def killing_the_stub_leaves_no_process_and_the_next_start_sweeps(world):
             os.write(cell.extra["freeze"], b"1" if launcher.hello["freezer"] == "v2" else b"FROZEN")
         launcher.process.kill()
         launcher.process.wait()
+        def launcher_left():
+            for mount in cgroup_mounts():
+                try:
+                    with open(f"{mount}/{launcher.base}/{launcher.instance}/+launcher/cgroup.procs") as file:
+                        if file.read():
+                            return True
+                except OSError:
+                    pass
+            return False
+        assert eventually(lambda: not launcher_left())
         if launcher.hello["freezer"] == "v2" or context == "root":  # what v1's freezer holds dies when it is swept
             assert eventually(lambda: not any(map(alive, pids))), (context, pids)
         left = [m for m in cgroup_mounts() if os.path.exists(f"{m}/{launcher.base}/{launcher.instance}")]
         assert left, "nothing was left to sweep: the test proves nothing"
         with world.launch(context) as other:
-            assert not [m for m in left if os.path.exists(f"{m}/{other.base}/{launcher.instance}")], context
+            still = [m for m in left if os.path.exists(f"{m}/{other.base}/{launcher.instance}")]
+            assert not still, (context, still, other.diagnostics(), other.hello)
             assert not any(map(alive, pids)), context
 
 
@@ -735,7 +750,8 @@ def probe_tells_what_the_host_has(world):
     import json
     done = subprocess.run([LAUNCHER, "probe"], capture_output=True, text=True, timeout=20)
     report = json.loads(done.stdout)
-    assert done.returncode == 0 and report["mode"] == "root" and report["seccomp"] and report["missing"] == [], done
+    assert done.returncode == 0 and report["mode"] == "root" and report["seccomp"], done
+    assert "cells" not in {m["what"] for m in report["missing"]}, done
     done = subprocess.run(["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups", LAUNCHER, "probe"],
                           capture_output=True, text=True, timeout=20)
     report = json.loads(done.stdout)
@@ -816,6 +832,8 @@ def main():
                 continue
             try:
                 with world.launch(context) as launcher:
+                    print(f"    {context}: mode {launcher.hello['mode']}, cgroup {launcher.hello['cgroup']}, freezer {launcher.hello['freezer']}, "
+                          f"missing {[m['what'] + ': ' + m['why'] for m in launcher.hello['missing']]}")
                     for function in functions:
                         run_one(results, f"{context}: {function.__name__}", lambda: function(world, launcher))
                     if launcher.diagnostics():
