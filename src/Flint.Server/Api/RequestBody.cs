@@ -10,6 +10,8 @@ namespace Flint.Server.Api;
 /// <summary>Reads bodies: bounded before the first byte is kept, JSON strictly.</summary>
 internal static class RequestBody
 {
+    private const long Discarded = 16 * 1024 * 1024;
+
     /// <summary>The whole body. Throws <see cref="RefusedException"/> with <paramref name="code"/> when it has more than <paramref name="max"/> bytes.</summary>
     public static async ValueTask<byte[]> ReadAsync(HttpContext http, long max, string code, string? knob, CancellationToken cancellationToken)
     {
@@ -17,6 +19,7 @@ internal static class RequestBody
         {
             if (declared > max)
             {
+                await DiscardAsync(http, declared, max, cancellationToken).ConfigureAwait(false);
                 throw TooLarge(max, code, knob);
             }
 
@@ -36,6 +39,7 @@ internal static class RequestBody
             var read = await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
             if (grown is not null && grown.WrittenCount + read.Buffer.Length > max)
             {
+                reader.AdvanceTo(read.Buffer.End);
                 throw TooLarge(max, code, knob);
             }
 
@@ -79,6 +83,26 @@ internal static class RequestBody
         catch (JsonException exception)
         {
             throw new RefusedException("invalid_type", "A member's value is of the wrong type or out of its type's range.", field: Field(exception.Path));
+        }
+    }
+
+    /// <summary>A body that is a little too large is read and dropped, since most clients look for the answer only when they have sent it all.</summary>
+    private static async Task DiscardAsync(HttpContext http, long declared, long max, CancellationToken cancellationToken)
+    {
+        if (declared > max + Discarded)
+        {
+            return;
+        }
+
+        LiftServerLimit(http, declared);
+        while (true)
+        {
+            var read = await http.Request.BodyReader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            http.Request.BodyReader.AdvanceTo(read.Buffer.End);
+            if (read.IsCompleted)
+            {
+                return;
+            }
         }
     }
 

@@ -45,7 +45,7 @@ internal sealed class FlintConfiguration
         var binder = new OptionsBinder(read.Sections, Secrets);
         binder.Bind(configuration.GetSection("Flint"));
         var problems = binder.Problems.ToList();
-        ListenAddresses.Parse(configuration["urls"], problems);
+        ListenAddresses.Check(configuration["urls"], problems);
         if (configuration.GetSection("Kestrel").GetChildren().Any())
         {
             problems.Add("Kestrel: this section could open further addresses; Flint takes them from --urls alone.");

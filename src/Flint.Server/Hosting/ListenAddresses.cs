@@ -8,10 +8,9 @@ internal static class ListenAddresses
 {
     public const string Default = "http://127.0.0.1:8000";
 
-    /// <summary>Parses <c>--urls</c>; adds a problem for each that is not an http address of this machine's loopback.</summary>
-    public static IReadOnlyList<(IPAddress Address, int Port)> Parse(string? urls, List<string> problems)
+    /// <summary>Checks <c>--urls</c>: adds a problem for each that is not an http address of this machine's loopback.</summary>
+    public static void Check(string? urls, List<string> problems)
     {
-        var listen = new List<(IPAddress, int)>();
         foreach (var url in (string.IsNullOrWhiteSpace(urls) ? Default : urls).Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             if (url.StartsWith("http://unix:", StringComparison.OrdinalIgnoreCase) || url.Contains("://pipe:", StringComparison.OrdinalIgnoreCase))
@@ -20,33 +19,23 @@ internal static class ListenAddresses
                 continue;
             }
 
-            if (!TrySplit(url, out var host, out var port))
+            if (!TrySplit(url, out var host))
             {
                 problems.Add($"urls: '{url}' is not of the form http://address:port (port 0 to 65535).");
                 continue;
             }
 
-            if (host.Equals("localhost", StringComparison.OrdinalIgnoreCase))
-            {
-                listen.Add((IPAddress.Loopback, port));
-            }
-            else if (IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address))
-            {
-                listen.Add((address, port));
-            }
-            else
+            if (!host.Equals("localhost", StringComparison.OrdinalIgnoreCase) && !(IPAddress.TryParse(host, out var address) && IPAddress.IsLoopback(address)))
             {
                 problems.Add($"urls: '{url}' can be reached from outside of this machine. Flint has no authentication yet, so whoever reaches it "
                     + "runs code on it: it binds to loopback only (127.0.0.1, [::1] or localhost). Put an authenticating proxy in front, on this machine.");
             }
         }
-
-        return listen;
     }
 
-    private static bool TrySplit(string url, out string host, out int port)
+    private static bool TrySplit(string url, out string host)
     {
-        (host, port) = ("", 80);
+        host = "";
         if (!url.StartsWith("http://", StringComparison.OrdinalIgnoreCase))
         {
             return false;
@@ -56,7 +45,7 @@ internal static class ListenAddresses
         var colon = rest.LastIndexOf(':');
         if (colon > rest.LastIndexOf(']'))
         {
-            if (!int.TryParse(rest[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out port) || port > ushort.MaxValue)
+            if (!int.TryParse(rest[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var port) || port > ushort.MaxValue)
             {
                 return false;
             }

@@ -19,8 +19,9 @@ internal static partial class ServerHost
         builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
         builder.Logging.AddFilter("Microsoft.EntityFrameworkCore", LogLevel.Warning);
-        builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, configuration, builder.Configuration["urls"]));
-        builder.WebHost.UseSetting(WebHostDefaults.ServerUrlsKey, "");
+        builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, configuration.Flint.Http));
+        // Checked by the configuration; given explicitly, so that no other setting (HTTP_PORTS, say) opens anything.
+        builder.WebHost.UseUrls(builder.Configuration[WebHostDefaults.ServerUrlsKey] is { Length: > 0 } urls ? urls : ListenAddresses.Default);
         builder.Services.AddFlint(configuration);
         builder.Services.Configure<HostOptions>(host =>
         {
@@ -49,9 +50,8 @@ internal static partial class ServerHost
         await app.StartAsync(cancellationToken);
     }
 
-    private static void Configure(KestrelServerOptions kestrel, FlintConfiguration configuration, string? urls)
+    private static void Configure(KestrelServerOptions kestrel, HttpOptions http)
     {
-        var http = configuration.Flint.Http;
         kestrel.AddServerHeader = false;
         kestrel.Limits.MaxConcurrentConnections = http.MaxConnections;
         kestrel.Limits.KeepAliveTimeout = TimeSpan.FromMilliseconds(http.KeepAliveTimeoutMs);
@@ -62,10 +62,7 @@ internal static partial class ServerHost
         kestrel.Limits.MaxRequestHeadersTotalSize = 32 * 1024;
         kestrel.Limits.MaxRequestLineSize = 8 * 1024;
         kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 240, gracePeriod: TimeSpan.FromSeconds(5));
-        foreach (var (address, port) in ListenAddresses.Parse(urls, []))
-        {
-            kestrel.Listen(address, port, listen => listen.Protocols = HttpProtocols.Http1);
-        }
+        kestrel.ConfigureEndpointDefaults(endpoint => endpoint.Protocols = HttpProtocols.Http1);
     }
 
     [LoggerMessage(2002, LogLevel.Information, "Configuration: {Options}")]

@@ -57,6 +57,7 @@ internal static class ServerServices
         services.AddSingleton<InvocationHistory>();
         services.AddSingleton<HistoryPruner>();
         services.AddSingleton<CodePruner>();
+        services.AddHostedService<JournalCloser>();
         services.AddHostedService(provider => provider.GetRequiredService<HistoryPruner>());
         services.AddHostedService(provider => provider.GetRequiredService<CodePruner>());
     }

@@ -7,6 +7,9 @@ namespace Flint.Server.Services;
 /// <summary>Turns an outcome into the row that history keeps and answers are written from.</summary>
 internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history)
 {
+    /// <summary>Absent, which is not empty: a null array would become empty memory.</summary>
+    private static ReadOnlyMemory<byte>? Nothing => null;
+
     public InvocationRow Make(CatalogEntry entry, string id, string? qualifier, byte[] payload, DateTimeOffset createdAt, InvocationOutcome outcome)
     {
         var spec = entry.Spec;
@@ -35,10 +38,9 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
             Engine = spec.Engine,
             SandboxId = outcome.SandboxId,
             Unenforced = entry.Unenforced,
-            // The cast matters: a bare null would become an empty payload, and a member without a value.
-            Payload = Keeps(outcome.Status, payload.Length) ? payload : (ReadOnlyMemory<byte>?)null,
-            Result = outcome.Status == InvocationStatus.Completed ? outcome.Result : (ReadOnlyMemory<byte>?)null,
-            Log = outcome.Log.Lines.Count == 0 ? null : LogJson(outcome.Log),
+            Payload = Keeps(outcome.Status, payload.Length) ? payload : Nothing,
+            Result = outcome.Status == InvocationStatus.Completed ? outcome.Result : Nothing,
+            Log = outcome.Log.Lines.Count == 0 ? Nothing : LogJson(outcome.Log),
             LogDroppedLines = outcome.Log.DroppedLines,
             LogDroppedBytes = outcome.Log.DroppedBytes,
         };
