@@ -88,7 +88,7 @@ public sealed class DatabaseOptions
                 ? "Flint:Database:ConnectionString names no Host; it must be a PostgreSQL connection string, or empty for SQLite."
                 : null;
         }
-        catch (Exception exception) when (exception is ArgumentException or FormatException)
+        catch (Exception exception) when (exception is ArgumentException or FormatException or KeyNotFoundException)
         {
             // The exception's text may quote a password.
             return "Flint:Database:ConnectionString is not a PostgreSQL connection string (Host=...;Database=...;Username=...); empty means SQLite.";

@@ -72,7 +72,7 @@ internal static class InvocationEndpoints
             }
 
             json.Flush();
-            await RecordWriter.SendAsync(http, buffer.Bytes.WrittenMemory, row.Result is { IsEmpty: false } result ? result : null);
+            await RecordWriter.SendAsync(http, buffer.Bytes.WrittenMemory, row.Result is { IsEmpty: false } ? row.Result : null);
         }
         finally
         {

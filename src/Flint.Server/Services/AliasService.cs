@@ -24,7 +24,7 @@ internal sealed class AliasService(ICatalogStore store, FunctionCatalog catalog,
                 var alias = new AliasEntity
                 {
                     TenantId = tenantId, FunctionId = owner.Id, Name = name, VersionNumber = number, Description = description,
-                    RevisionId = Guid.NewGuid().ToString("d"), CreatedAt = time.GetUtcNow(), UpdatedAt = time.GetUtcNow(),
+                    RevisionId = Guid.NewGuid().ToString("d"), CreatedAt = time.Now(), UpdatedAt = time.Now(),
                 };
                 db.Aliases.Add(alias);
                 await db.SaveChangesAsync(token);
@@ -79,7 +79,7 @@ internal sealed class AliasService(ICatalogStore store, FunctionCatalog catalog,
 
                 alias.Description = description ?? alias.Description;
                 alias.RevisionId = Guid.NewGuid().ToString("d");
-                alias.UpdatedAt = time.GetUtcNow();
+                alias.UpdatedAt = time.Now();
                 await db.SaveChangesAsync(token);
                 return Views.Of(function, alias);
             }, cancellationToken).ConfigureAwait(false);

@@ -13,7 +13,7 @@ internal sealed class FunctionService(
 {
     public async Task<FunctionView> CreateAsync(string tenantId, CreateFunctionRequest request, CancellationToken cancellationToken)
     {
-        var function = rules.Create(request, tenantId, Guid.CreateVersion7(time.GetUtcNow()).ToString("d"), time.GetUtcNow());
+        var function = rules.Create(request, tenantId, Guid.CreateVersion7(time.Now()).ToString("d"), time.Now());
         var zip = packages.FromSource(request.Code, function.Runtime, function.Handler);
         await RefuseTakenAsync(tenantId, function.Name, cancellationToken).ConfigureAwait(false);
         (function.CodeSha256, function.CodeSizeBytes) = await packages.StoreAsync(tenantId, zip, "code", cancellationToken).ConfigureAwait(false);
@@ -141,7 +141,7 @@ internal sealed class FunctionService(
                 Revisions.Check(revisionId, function.RevisionId);
                 change(function);
                 function.RevisionId = Guid.NewGuid().ToString("d");
-                function.UpdatedAt = time.GetUtcNow();
+                function.UpdatedAt = time.Now();
                 await db.SaveChangesAsync(token);
                 return Views.Of(function);
             }, cancellationToken).ConfigureAwait(false);

@@ -26,9 +26,9 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
             Status = StatusName(outcome.Status),
             ErrorType = outcome.Error is { } error ? FaultName(error.Type) : null,
             ErrorJson = outcome.Error is null ? null : ErrorJson(outcome.Error),
-            CreatedAt = ToMilliseconds(createdAt),
-            StartedAt = outcome.StartedAt == default ? null : ToMilliseconds(outcome.StartedAt),
-            CompletedAt = ToMilliseconds(outcome.CompletedAt),
+            CreatedAt = Times.ToMilliseconds(createdAt),
+            StartedAt = outcome.StartedAt == default ? null : Times.ToMilliseconds(outcome.StartedAt),
+            CompletedAt = Times.ToMilliseconds(outcome.CompletedAt),
             DurationMs = Round(outcome.Duration),
             InitDurationMs = outcome.InitDuration is { } init ? Round(init) : null,
             BilledMs = outcome.BilledMs,
@@ -110,9 +110,6 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
             buffers.Return(buffer);
         }
     }
-
-    /// <summary>As the store keeps times, so that an invoke's answer and history agree.</summary>
-    private static DateTimeOffset ToMilliseconds(DateTimeOffset time) => new(time.UtcTicks - (time.UtcTicks % TimeSpan.TicksPerMillisecond), TimeSpan.Zero);
 
     private static double Round(TimeSpan time) => Math.Round(time.TotalMilliseconds, 3);
 

@@ -47,7 +47,7 @@ internal sealed class PackageService(ICatalogStore catalog, IBlobStore blobs, Pa
         }
 
         var sha256 = Convert.ToHexStringLower(SHA256.HashData(zip));
-        var now = time.GetUtcNow();
+        var now = time.Now();
         await _storing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
@@ -81,7 +81,7 @@ internal sealed class PackageService(ICatalogStore catalog, IBlobStore blobs, Pa
     /// <summary>Removes stored code that neither a function nor a version names. Returns how many packages went.</summary>
     public async Task<int> ForgetUnnamedAsync(CancellationToken cancellationToken)
     {
-        var oldest = time.GetUtcNow() - UnnamedAge;
+        var oldest = time.Now() - UnnamedAge;
         await _storing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {

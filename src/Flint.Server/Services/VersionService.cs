@@ -54,7 +54,7 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
         var version = new FunctionVersionEntity
         {
             TenantId = tenantId, FunctionId = function.Id, Number = function.LastVersion, RevisionId = Guid.NewGuid().ToString("d"),
-            CreatedAt = time.GetUtcNow(), Runtime = function.Runtime, Handler = function.Handler, Description = description ?? function.Description,
+            CreatedAt = time.Now(), Runtime = function.Runtime, Handler = function.Handler, Description = description ?? function.Description,
             MemoryMb = function.MemoryMb, TimeoutMs = function.TimeoutMs, TmpMb = function.TmpMb, EnvironmentJson = function.EnvironmentJson,
             Freshness = function.Freshness, Engine = function.Engine, OnDisconnect = function.OnDisconnect, History = function.History,
             CodeSha256 = function.CodeSha256, CodeSizeBytes = function.CodeSizeBytes,
