@@ -520,6 +520,8 @@ bool cgroup_prepare(struct cgroups *groups, const char *option, const char *inst
             for (int ability = 0; ability < CG_ABILITIES; ability++) {
                 if (result && (mounts[i].controllers & 1U << ability || mounts[i].v2)) {
                     snprintf(why[ability], sizeof why[ability], "%.90s/%.60s: %s", mounts[i].point, relative + strspn(relative, "/"), strerror(-result));
+                } else if (!result && mounts[i].v2 && !(one->controllers & 1U << ability)) {
+                    snprintf(why[ability], sizeof why[ability], "%.90s/%.60s has not been given that controller", mounts[i].point, relative);
                 } else if (!result && one->controllers & ~served & 1U << ability) {
                     groups->serves[ability] = (int)groups->count;
                 }
