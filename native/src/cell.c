@@ -105,12 +105,24 @@ static int move_up(int fd)
     return moved < 0 ? -error : moved;
 }
 
+// The worker reads bytes only. Descriptors sent along would be closed by whichever of its threads reads, and closing may take as long as
+// the guest likes; where the kernel has no such option (before 6.16) the filter takes away what makes a close wait.
+static void refuse_descriptors(const struct cell_birth *birth, int channel)
+{
+    enum { PASS_RIGHTS = 83 }; // SO_PASSRIGHTS, younger than many a header
+    int off = 0;
+    if (setsockopt(channel, SOL_SOCKET, PASS_RIGHTS, &off, sizeof off) && errno != ENOPROTOOPT) {
+        give_up(birth, "descriptors", errno, "refusing descriptors: %s", strerror(errno));
+    }
+}
+
 static struct ends make_ends(const struct cell_birth *birth, int worker[CELL_READY_FDS])
 {
     int channel[2], output[2], errors[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) || pipe2(output, O_CLOEXEC) || pipe2(errors, O_CLOEXEC)) {
         give_up(birth, "descriptors", errno, "%s", strerror(errno));
     }
+    refuse_descriptors(birth, channel[0]);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (null < 0 || tmp < 0) {

@@ -10,6 +10,8 @@
 #include "util.h"
 #include "walls.h"
 
+enum { SOCKET_BYTES = 32 << 20 };
+
 void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell)
 {
     snprintf(path, CELL_PATH_MAX, "%s/c%u", tenant, cell);
@@ -84,6 +86,11 @@ static int enter_one(const struct hierarchy *one, const char *tenant, const char
         }
     } else if (one->controllers & 1U << CG_MEMORY) {
         result = optional(set(one->instance, path, "memory.swappiness", "0"));
+        // v1 counts the buffers of TCP and UDP sockets apart, and not at all unless they have a limit. Set here, off the path of a request: the
+        // first such limit on a host makes the kernel patch itself.
+        if (!result) {
+            result = optional(set_number(one->instance, path, "memory.kmem.tcp.limit_in_bytes", SOCKET_BYTES));
+        }
     }
     return result ? result : set(one->instance, path, "cgroup.procs", "0");
 }

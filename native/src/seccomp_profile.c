@@ -24,16 +24,15 @@
 static const char *const allowed[] = {
     // files
     "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat", "dup", "dup2", "dup3", "faccessat",
-    "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchown", "fchownat", "fcntl", "fdatasync", "fgetxattr",
-    "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate", "futimesat", "getcwd", "getdents",
+    "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchown", "fchownat", "fcntl", "fgetxattr",
+    "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "ftruncate", "futimesat", "getcwd", "getdents",
     "getdents64", "getxattr", "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr", "lseek",
     "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv",
     "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr", "rename",
-    "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat", "statfs", "statx", "symlink", "symlinkat", "sync",
-    "sync_file_range", "syncfs", "tee", "truncate", "umask", "unlink", "unlinkat", "utime", "utimensat", "utimes", "vmsplice",
-    "write", "writev", "inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch",
+    "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat", "statfs", "statx", "symlink", "symlinkat", "tee", "truncate", "umask", "unlink", "unlinkat", "utime", "utimensat", "utimes", "vmsplice",
+    "write", "writev",
     // memory
-    "brk", "madvise", "membarrier", "memfd_create", "mincore", "mlock", "mlock2", "mlockall", "mmap", "mprotect", "mremap", "msync",
+    "brk", "madvise", "membarrier", "memfd_create", "mincore", "mlock", "mlock2", "mlockall", "mmap", "mprotect", "mremap",
     "munlock", "munlockall", "munmap", "pkey_alloc", "pkey_free", "pkey_mprotect", "remap_file_pages",
     // processes and threads
     "alarm", "arch_prctl", "capget", "capset", "execve", "execveat", "exit", "exit_group", "fork", "futex", "futex_waitv",
@@ -59,6 +58,10 @@ static const char *const allowed[] = {
     "msgctl", "msgget", "msgrcv", "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmdt", "shmget",
     "ioctl", // but see the prefix
 };
+
+// What a guest writes is in memory, so these have nothing to do for it, and answer that it is done. Let through they would work on the
+// host's file systems, which a guest can read: any of them makes a disk flush, and so everybody's commits wait.
+static const char *const done_already[] = {"fdatasync", "fsync", "sync", "sync_file_range", "syncfs"};
 
 // The newest call whose refusal is meant; numbers above answer ENOSYS.
 static const char newest_known[] = "set_mempolicy_home_node";
@@ -113,6 +116,30 @@ static int allow_limits(scmp_filter_ctx filter)
     return result;
 }
 
+static int answer_if(scmp_filter_ctx filter, int error, const char *name, unsigned count, const struct scmp_arg_cmp *conditions)
+{
+    int number = seccomp_syscall_resolve_name(name);
+    return number < 0 ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(error), number, count, conditions);
+}
+
+// inotify does not exist: its instances are counted against the host's user that made the outer namespace as well (128 by default), so one
+// guest could take them all, and its watches tell what others, the host's programs too, open of the files that all can read.
+static int answer_host_wide(scmp_filter_ctx filter)
+{
+    int result = answer_if(filter, ENOSYS, "inotify_init", 0, NULL);
+    if (!result) {
+        result = answer_if(filter, ENOSYS, "inotify_init1", 0, NULL);
+    }
+    for (size_t i = 0; i < sizeof done_already / sizeof *done_already && !result; i++) {
+        result = answer_if(filter, 0, done_already[i], 0, NULL);
+    }
+    // Without MS_SYNC it is how a library asks whether memory is mapped.
+    if (!result) {
+        result = allow_if(filter, "msync", 1, (struct scmp_arg_cmp[]){SCMP_A2_64(SCMP_CMP_MASKED_EQ, MS_SYNC, 0)});
+    }
+    return result ? result : answer_if(filter, 0, "msync", 1, (struct scmp_arg_cmp[]){SCMP_A2_64(SCMP_CMP_MASKED_EQ, MS_SYNC, MS_SYNC)});
+}
+
 static int add_rules(scmp_filter_ctx filter)
 {
     int result = 0;
@@ -128,6 +155,9 @@ static int add_rules(scmp_filter_ctx filter)
     }
     if (!result) {
         result = allow_limits(filter);
+    }
+    if (!result) {
+        result = answer_host_wide(filter);
     }
     if (!result) {
         result = allow_if(filter, "personality", 1, (struct scmp_arg_cmp[]){SCMP_A0_32(SCMP_CMP_EQ, 0)});
@@ -165,7 +195,8 @@ int seccomp_profile_build(struct sock_fprog *program, const char **why)
     const uint32_t native = seccomp_arch_native();
     const int newest = seccomp_syscall_resolve_name(newest_known);
     // What libseccomp cannot say: foreign architectures (x32's numbers are above the newest) and unknown numbers answer
-    // ENOSYS; of ioctl only the two that push characters into a terminal are refused.
+    // ENOSYS; of ioctl only the two that push characters into a terminal are refused. SO_LINGER is taken and has no effect: whoever closes such a socket last
+    // waits, and that is the worker when the guest has sent it the socket.
     const struct sock_filter prefix[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, native, 1, 0),
@@ -173,6 +204,13 @@ int seccomp_profile_build(struct sock_fprog *program, const char **why)
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)newest, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOL_SOCKET, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_LINGER, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])), // the low half: the kernel looks at no more
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),

@@ -237,6 +237,8 @@ static int try_syscalls(void)
         {"io_uring_setup", SYS_io_uring_setup, 1, 0, 0, 0, 0, EPERM},
         {"io_uring_enter", SYS_io_uring_enter, 0, 0, 0, 0, 0, EPERM},
         {"io_uring_register", SYS_io_uring_register, 0, 0, 0, 0, 0, EPERM},
+        {"inotify_init", SYS_inotify_init, 0, 0, 0, 0, 0, ENOSYS},
+        {"inotify_init1", SYS_inotify_init1, 0, 0, 0, 0, 0, ENOSYS},
         {"fanotify_init", SYS_fanotify_init, 0, 0, 0, 0, 0, EPERM},
         {"process_madvise", SYS_process_madvise, -1, 0, 0, 0, 0, EPERM},
         {"prlimit of another", SYS_prlimit64, 1, RLIMIT_CPU, (long)&(struct rlimit){0, 0}, 0, 0, EPERM},

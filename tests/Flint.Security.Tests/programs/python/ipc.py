@@ -43,7 +43,7 @@ def descriptors(event, context):
         "inotify": lambda: checked(_libc.inotify_init1, 0),
     }
     counts = {name: _exhaust(make, event["count"]) for name, make in ways.items()}
-    # How many inotify instances a user may have is the host's setting, often 128.
+    # inotify is not there at all: its instances would count against the host's user.
     return {"worked": all(made >= event["count"] for name, (made, _) in counts.items() if name != "inotify"), "counts": counts}
 
 
