@@ -22,6 +22,8 @@
 
 static const char *const ability_names[CG_ABILITIES] = {"memory", "pids", "cpu", "cpuacct", "freezer"};
 
+#define HOST_LEAF "+host"
+
 struct found_mount {
     char point[PATH_MAX];
     char root[PATH_MAX]; // what of the hierarchy is mounted there
@@ -180,7 +182,7 @@ static bool holds(int dir, const char *file, pid_t pid)
 static int move_to_leaf(int dir)
 {
     char text[65536];
-    if (mkdirat(dir, "+host", 0755) && errno != EEXIST) {
+    if (mkdirat(dir, HOST_LEAF, 0755) && errno != EEXIST) {
         return -errno;
     }
     ssize_t length = read_text(dir, "cgroup.procs", text, sizeof text);
@@ -188,7 +190,7 @@ static int move_to_leaf(int dir)
         return (int)length;
     }
     for (char *state = NULL, *item = strtok_r(text, "\n", &state); item; item = strtok_r(NULL, "\n", &state)) {
-        int result = write_text(dir, "+host/cgroup.procs", item);
+        int result = write_text(dir, HOST_LEAF "/cgroup.procs", item);
         if (result && result != -ESRCH) {
             return result;
         }
@@ -480,6 +482,11 @@ static bool base_path(const struct found_mount *mount, const char *option, bool 
     }
     if (!root && !own_path(mount, own)) {
         return false;
+    }
+    // A launcher before this one has moved us there; the cgroup that is ours is the one above.
+    size_t length = strlen(own), leaf = strlen("/" HOST_LEAF);
+    if (length >= leaf && strcmp(own + length - leaf, "/" HOST_LEAF) == 0) {
+        own[length - leaf] = 0;
     }
     snprintf(relative, 2 * PATH_MAX, "%s/flint", own + strspn(own, "/"));
     return true;
