@@ -6,19 +6,8 @@ using Flint.EndToEnd.Tests.Hosting;
 namespace Flint.EndToEnd.Tests.Examples;
 
 /// <summary>Builds, deploys and runs every example, with each of its events.</summary>
-public sealed class ExampleTests(Release release) : IAsyncLifetime
+public sealed class ExampleTests(Release release, RunningServer running) : IClassFixture<RunningServer>
 {
-    private readonly TemporaryDirectory _directory = new();
-    private FlintServer _server = null!;
-
-    public async ValueTask InitializeAsync() => _server = await FlintServer.StartAsync(release, _directory.Path);
-
-    public async ValueTask DisposeAsync()
-    {
-        await _server.DisposeAsync();
-        _directory.Dispose();
-    }
-
     [Theory]
     [InlineData("csv-report")]
     [InlineData("webhook")]
@@ -36,7 +25,7 @@ public sealed class ExampleTests(Release release) : IAsyncLifetime
             var expected = JsonNode.Parse(await File.ReadAllTextAsync(expectedFile))!.AsObject();
             expected.TryAdd("status", "COMPLETED");
 
-            var record = await _server.Api.InvokeAsync(name, payload);
+            var record = await running.Server.Api.InvokeAsync(name, payload);
 
             Expected.Match(expected, record).ShouldBeEmpty($"{Path.GetFileName(expectedFile)}: {record.ToJsonString()}");
         }
@@ -56,7 +45,7 @@ public sealed class ExampleTests(Release release) : IAsyncLifetime
         await DeployAsync("thumbnail");
         var payload = await File.ReadAllTextAsync(Path.Combine(release.Repository, "examples/thumbnail/events/gradient.json"));
 
-        var result = (await _server.Api.InvokeAsync("thumbnail", payload))["result"]!;
+        var result = (await running.Server.Api.InvokeAsync("thumbnail", payload))["result"]!;
 
         var image = Convert.FromBase64String(result["image"]!.GetValue<string>());
         image[..8].ShouldBe([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]);
@@ -70,13 +59,13 @@ public sealed class ExampleTests(Release release) : IAsyncLifetime
         await DeployAsync("webhook");
         await DeployAsync("webhook");
 
-        (await _server.Api.GetAsync("/api/functions?search=webhook")).Json["items"]!.AsArray().Count.ShouldBe(1);
+        (await running.Server.Api.GetAsync("/api/functions?search=webhook")).Json["items"]!.AsArray().Count.ShouldBe(1);
     }
 
     private async Task DeployAsync(string name)
     {
         var deploy = await Shell.RunAsync(
-            $"examples/deploy.sh {name} {_server.Address.ToString().TrimEnd('/')}", release.Repository, TimeSpan.FromMinutes(3));
+            $"examples/deploy.sh {name} {running.Server.Address.ToString().TrimEnd('/')}", release.Repository, TimeSpan.FromMinutes(3));
         Needs.Network(deploy, $"{name} fetches its libraries");
         deploy.ExitCode.ShouldBe(0, deploy.Output);
     }

@@ -5,20 +5,9 @@ using Flint.EndToEnd.Tests.Hosting;
 namespace Flint.EndToEnd.Tests.Functions;
 
 /// <summary>What a mistaken or hostile request gets from the real server, and that the server goes on.</summary>
-public sealed class WrongInputTests(Release release) : IAsyncLifetime
+public sealed class WrongInputTests(Release release, RunningServer running) : IClassFixture<RunningServer>
 {
-    private readonly TemporaryDirectory _directory = new();
-    private FlintServer _server = null!;
-
-    private FlintApi Api => _server.Api;
-
-    public async ValueTask InitializeAsync() => _server = await FlintServer.StartAsync(release, _directory.Path);
-
-    public async ValueTask DisposeAsync()
-    {
-        await _server.DisposeAsync();
-        _directory.Dispose();
-    }
+    private FlintApi Api => running.Server.Api;
 
     [Theory]
     [InlineData("""{"name":"x","runtime":"cobol","handler":"main.handler","code":{"inline":"pass"}}""", "runtime")]
@@ -73,13 +62,10 @@ public sealed class WrongInputTests(Release release) : IAsyncLifetime
     [Fact]
     public async Task Only_loopback_is_bound()
     {
-        var start = ServerStart.Of(release, _directory.Path) with
-        {
-            Command = ["dotnet", Path.Combine(release.Directory, "Flint.Server.dll"), "--urls", "http://0.0.0.0:0"],
-        };
-        var command = string.Join(' ', [.. start.Command, "--Flint:DataPath", _directory.Sub("other")]);
+        using var directory = new TemporaryDirectory();
 
-        var result = await Shell.RunAsync(command, _directory.Path, TimeSpan.FromSeconds(30));
+        var result = await Shell.RunAsync(
+            $"dotnet {release.Directory}/Flint.Server.dll --urls http://0.0.0.0:0 --Flint:DataPath {directory.Path}", directory.Path, TimeSpan.FromSeconds(30));
 
         result.ExitCode.ShouldNotBe(0, result.Output);
         result.Output.ShouldContain("loopback");
@@ -97,9 +83,10 @@ public sealed class WrongInputTests(Release release) : IAsyncLifetime
     [InlineData("return {1, 2}", "InvalidResponse")]
     public async Task A_guest_that_misbehaves_gets_its_error_and_the_next_invocation_works(string body, string expected)
     {
+        var name = $"bad-{Guid.NewGuid():N}";
         await Api.CreateAsync(new
         {
-            name = "bad",
+            name,
             runtime = "python",
             handler = "main.handler",
             // Room for a 100 MB result; the one without end fills any.
@@ -108,10 +95,10 @@ public sealed class WrongInputTests(Release release) : IAsyncLifetime
             code = new { inline = $"def handler(event, context):\n    if event == 'well': return 'well'\n    {body}\n" },
         });
 
-        var answer = await Api.InvokeAsync("bad");
+        var answer = await Api.InvokeAsync(name);
 
         answer["status"]!.GetValue<string>().ShouldBe("FAILED");
         answer["error"]!["type"]!.GetValue<string>().ShouldBe(expected, answer.ToJsonString());
-        (await Api.InvokeAsync("bad", "\"well\""))["result"]!.GetValue<string>().ShouldBe("well");
+        (await Api.InvokeAsync(name, "\"well\""))["result"]!.GetValue<string>().ShouldBe("well");
     }
 }
