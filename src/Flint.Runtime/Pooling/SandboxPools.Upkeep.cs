@@ -71,6 +71,10 @@ public sealed partial class SandboxPools
     public void RetireOthers(SpecKey current) => Retire(pool =>
         pool.Key != current && pool.Key.TenantId == current.TenantId && pool.Key.FunctionId == current.FunctionId && pool.Key.Version == current.Version);
 
+    /// <summary>Retires one version of a function that is being deleted.</summary>
+    public void RetireVersion(string tenantId, string functionId, string version) =>
+        Retire(pool => pool.Key.TenantId == tenantId && pool.Key.FunctionId == functionId && pool.Key.Version == version);
+
     /// <summary>Retires all versions of a function that is being deleted.</summary>
     public void RetireFunction(string tenantId, string functionId) => Retire(pool => pool.Key.TenantId == tenantId && pool.Key.FunctionId == functionId);
 

@@ -3,13 +3,15 @@ using Flint.Contracts.Functions;
 using Flint.Data;
 using Flint.Data.Catalog;
 using Flint.Data.Model;
+using Flint.Runtime.Invocation;
+using Flint.Runtime.Pooling;
 using Microsoft.EntityFrameworkCore;
 
 namespace Flint.Server.Services;
 
 /// <summary>Functions: validation and one transaction per change; the catalog's cache is told after the commit. Thread-safe.</summary>
 internal sealed class FunctionService(
-    ICatalogStore store, PackageService packages, FunctionRules rules, FunctionCatalog catalog, TimeProvider time)
+    ICatalogStore store, PackageService packages, FunctionRules rules, FunctionCatalog catalog, SandboxPools pools, TimeProvider time)
 {
     public async Task<FunctionView> CreateAsync(string tenantId, CreateFunctionRequest request, CancellationToken cancellationToken)
     {
@@ -84,7 +86,7 @@ internal sealed class FunctionService(
     /// <summary>Deletes the function with its versions and aliases, or one version. History stays.</summary>
     public async Task DeleteAsync(string tenantId, string name, string? qualifier, CancellationToken cancellationToken)
     {
-        await store.WriteAsync(async (db, token) =>
+        var functionId = await store.WriteAsync(async (db, token) =>
         {
             var function = await FindAsync(db, tenantId, name, token);
             if (qualifier is not null and not Names.Latest)
@@ -95,14 +97,23 @@ internal sealed class FunctionService(
                 }
 
                 await VersionService.RemoveAsync(db, function, int.Parse(qualifier, System.Globalization.CultureInfo.InvariantCulture), token);
-                return 0;
+                return function.Id;
             }
 
             await db.Aliases.Where(a => a.TenantId == tenantId && a.FunctionId == function.Id).ExecuteDeleteAsync(token);
             await db.FunctionVersions.Where(v => v.TenantId == tenantId && v.FunctionId == function.Id).ExecuteDeleteAsync(token);
-            return await db.Functions.Where(f => f.TenantId == tenantId && f.Id == function.Id).ExecuteDeleteAsync(token);
+            await db.Functions.Where(f => f.TenantId == tenantId && f.Id == function.Id).ExecuteDeleteAsync(token);
+            return function.Id;
         }, cancellationToken).ConfigureAwait(false);
         catalog.Invalidate(tenantId, name);
+        if (qualifier is null or Names.Latest)
+        {
+            pools.RetireFunction(tenantId, functionId);
+        }
+        else
+        {
+            pools.RetireVersion(tenantId, functionId, qualifier);
+        }
     }
 
     /// <summary>The function, tracked when the context tracks. Throws <see cref="RefusedException"/> (404).</summary>
@@ -135,7 +146,7 @@ internal sealed class FunctionService(
     {
         try
         {
-            var view = await store.WriteAsync(async (db, token) =>
+            var (view, key) = await store.WriteAsync(async (db, token) =>
             {
                 var function = await FindAsync(db, tenantId, name, token);
                 Revisions.Check(revisionId, function.RevisionId);
@@ -143,9 +154,10 @@ internal sealed class FunctionService(
                 function.RevisionId = Guid.NewGuid().ToString("d");
                 function.UpdatedAt = time.Now();
                 await db.SaveChangesAsync(token);
-                return Views.Of(function);
+                return (Views.Of(function), new SpecKey(tenantId, function.Id, Names.Latest, function.RevisionId));
             }, cancellationToken).ConfigureAwait(false);
             catalog.Invalidate(tenantId, name);
+            pools.RetireOthers(key);
             return view;
         }
         catch (DbUpdateConcurrencyException)

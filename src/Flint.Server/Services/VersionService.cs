@@ -4,12 +4,13 @@ using Flint.Contracts.Functions;
 using Flint.Data;
 using Flint.Data.Catalog;
 using Flint.Data.Model;
+using Flint.Runtime.Pooling;
 using Microsoft.EntityFrameworkCore;
 
 namespace Flint.Server.Services;
 
 /// <summary>Immutable numbered versions. Thread-safe.</summary>
-internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalog, TimeProvider time)
+internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalog, SandboxPools pools, TimeProvider time)
 {
     /// <summary>Two servers may publish at the same moment; the number's unique key lets one of them try again.</summary>
     private const int Attempts = 5;
@@ -76,13 +77,14 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
 
     public async Task DeleteAsync(string tenantId, string name, string number, CancellationToken cancellationToken)
     {
-        await store.WriteAsync(async (db, token) =>
+        var functionId = await store.WriteAsync(async (db, token) =>
         {
             var function = await FunctionService.FindAsync(db, tenantId, name, token);
             await RemoveAsync(db, function, Number(number), token);
-            return 0;
+            return function.Id;
         }, cancellationToken).ConfigureAwait(false);
         catalog.Invalidate(tenantId, name);
+        pools.RetireVersion(tenantId, functionId, number);
     }
 
     /// <summary>Removes one version within a caller's transaction; refuses while an alias points at it.</summary>

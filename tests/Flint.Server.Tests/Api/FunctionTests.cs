@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Flint.Server.Tests.Packages;
+using Flint.TestKit.Time;
 
 namespace Flint.Server.Tests.Api;
 
@@ -207,4 +208,19 @@ public sealed class FunctionTests
     }
 
     private static IEnumerable<string?> NamesOf(JsonElement page) => page.GetProperty("items").EnumerateArray().Select(item => item.Text("name"));
+
+    [Fact]
+    public async Task A_deleted_or_changed_function_keeps_no_warm_sandbox()
+    {
+        await using var server = await TestServer.StartAsync();
+        await server.DeployAsync("gone");
+        await server.DeployAsync("changed");
+        await server.InvokeAsync("gone");
+        await server.InvokeAsync("changed");
+        server.Engine.Live.ShouldBe(2);
+
+        (await server.SendAsync(HttpMethod.Delete, "/api/functions/gone")).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await server.SendAsync(HttpMethod.Patch, "/api/functions/changed", """{"timeoutMs":1000}""")).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await Eventually.True(() => server.Engine.Live == 0, "both sandboxes are gone");
+    }
 }

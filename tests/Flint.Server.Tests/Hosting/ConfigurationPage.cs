@@ -43,6 +43,10 @@ internal static partial class ConfigurationPage
         return page.ToString();
     }
 
+    /// <summary>Every key that can be set.</summary>
+    public static IEnumerable<string> Keys() => FlintConfiguration.Defaults.Sections
+        .SelectMany(section => OptionsBinder.Options(section.Value.GetType()).Select(property => $"{section.Key}:{property.Name}"));
+
     private static string Comment(Type type, string member, string element)
     {
         var file = Path.ChangeExtension(type.Assembly.Location, ".xml");
