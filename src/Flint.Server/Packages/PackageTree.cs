@@ -15,11 +15,20 @@ internal sealed class PackageTree
     /// <summary>Links followed in one path; Linux's limit.</summary>
     private const int MaxHops = 40;
 
+    /// <summary>
+    /// Components in one walk, all its links' targets together: what one path of PATH_MAX has at most. Without a bound, a small archive of links with long targets
+    /// takes hours to check.
+    /// </summary>
+    private const int MaxSteps = 2048;
+
     private static readonly UTF8Encoding Strict = new(false, throwOnInvalidBytes: true);
 
     private readonly Dictionary<string, ZipEntryKind> _kinds = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _targets = new(StringComparer.Ordinal);
     private readonly HashSet<string> _implied = new(StringComparer.Ordinal);
+
+    /// <summary>Components of the deepest link's path: nothing that lies deeper needs to be looked up.</summary>
+    private int _deepestLink;
 
     /// <summary>Places entries; throws <see cref="RefusedException"/> for a path that is there twice or lies beneath a file or a link.</summary>
     public PackageTree(IReadOnlyList<ZipEntry> entries)
@@ -62,6 +71,7 @@ internal sealed class PackageTree
         }
 
         _targets[link.Path] = target;
+        _deepestLink = Math.Max(_deepestLink, link.Path.Count(static c => c == '/') + 1);
         return target;
     }
 
@@ -104,7 +114,7 @@ internal sealed class PackageTree
         var shown = EntryNames.Escape(link);
         var at = new List<string>();
         var pending = new Stack<string>(link.Split('/').Reverse());
-        var hops = 0;
+        int hops = 0, steps = pending.Count;
         while (pending.TryPop(out var part))
         {
             if (part is "" or ".")
@@ -124,7 +134,7 @@ internal sealed class PackageTree
             }
 
             at.Add(part);
-            if (!_targets.TryGetValue(string.Join('/', at), out var target))
+            if (at.Count > _deepestLink || !_targets.TryGetValue(string.Join('/', at), out var target))
             {
                 continue;
             }
@@ -135,7 +145,14 @@ internal sealed class PackageTree
             }
 
             at.RemoveAt(at.Count - 1);
-            foreach (var step in target.Split('/').Reverse())
+            var parts = target.Split('/');
+            steps += parts.Length;
+            if (steps > MaxSteps)
+            {
+                throw Unsafe($"goes through more than {MaxSteps} components", shown);
+            }
+
+            foreach (var step in parts.Reverse())
             {
                 pending.Push(step);
             }
