@@ -24,7 +24,8 @@ internal static class TimeAttacks
         OverTime("regular expression that blows up", "cpu.regex_blow_up", Languages.Both) with
         {
             Control = """{"letters":8}""",
-            Hostile = """{"letters":27}""",
+            Hostile = """{"letters":25}""",
+            TimeoutMs = 200,
             Loosen = static function => function with { TimeoutMs = 60_000 },
         },
         new(1, "thread bomb", "cpu.thread_bomb")
