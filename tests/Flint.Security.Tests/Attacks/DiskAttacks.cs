@@ -40,7 +40,7 @@ internal static class DiskAttacks
         new(4, "tree of 10,000 levels", "disk.deep_tree")
         {
             Control = """{"levels":5}""",
-            Hostile = """{"levels":7000}""",
+            Hostile = """{"levels":10000}""",
             Held = Held.Contained,
             TmpMb = 128,
             Structural = "/tmp is a file system of its own that vanishes whole; nobody walks it",

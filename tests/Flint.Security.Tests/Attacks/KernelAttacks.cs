@@ -25,7 +25,7 @@ internal static class KernelAttacks
             In = Languages.Python,
             Control = """{"raise":false}""",
             Hostile = """{"raise":true}""",
-            Structural = "the hard limit is 0, and only a capability could raise it",
+            Structural = "the hard limit is next to nothing, and only a capability could raise it",
         },
         new(7, "mounts its code again, writable", "kernel.remount_root") { In = Languages.Python, Control = Own, Hostile = Foreign, Structural = "refused by the filter; needs a capability too; and the mount is locked" },
         new(8, "system calls that no function needs", "kernel.refused_calls")

@@ -25,7 +25,7 @@ internal static class Requirements
         Assert.Skip(reason);
     }
 
-    private static string InTree(string path)
+    public static string InTree(string path)
     {
         for (var directory = new DirectoryInfo(AppContext.BaseDirectory); directory is not null; directory = directory.Parent)
         {
