@@ -16,8 +16,14 @@ await host.StartAsync();
 var dispatcher = host.Services.GetRequiredService<Dispatcher>();
 var function = new FunctionSpec
 {
-    TenantId = "default", FunctionId = Guid.CreateVersion7().ToString(), Name = "bench", Version = "$LATEST", Revision = Guid.CreateVersion7().ToString(),
-    Runtime = "python3.11", Handler = "main.handler", CodeDirectory = "/code",
+    TenantId = "default",
+    FunctionId = Guid.CreateVersion7().ToString(),
+    Name = "bench",
+    Version = "$LATEST",
+    Revision = Guid.CreateVersion7().ToString(),
+    Runtime = "python3.11",
+    Handler = "main.handler",
+    CodeDirectory = "/code",
 };
 var rounds = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 200_000;
 var payload = new byte[1024];

@@ -1,8 +1,8 @@
 using System.Text.Json.Serialization;
 using Flint.Contracts.Errors;
 using Flint.Contracts.Functions;
-using Flint.Contracts.Invocations;
 using Flint.Contracts.Host;
+using Flint.Contracts.Invocations;
 
 namespace Flint.Contracts;
 

@@ -21,7 +21,14 @@ public sealed class HostingTests
     {
         var problems = new DatabaseOptions
         {
-            DataPath = " ", ConnectionString = "Nonsense=hunter2", BusyTimeoutMs = -1, WalLimitBytes = 0, JournalWindowMs = 0, JournalMaxRows = 0, JournalMaxBytes = 0, ShutdownFlushMs = 0,
+            DataPath = " ",
+            ConnectionString = "Nonsense=hunter2",
+            BusyTimeoutMs = -1,
+            WalLimitBytes = 0,
+            JournalWindowMs = 0,
+            JournalMaxRows = 0,
+            JournalMaxBytes = 0,
+            ShutdownFlushMs = 0,
         }.Validate();
         problems.Count.ShouldBe(8);
         foreach (var knob in new[]

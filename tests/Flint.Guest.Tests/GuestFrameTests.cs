@@ -52,7 +52,11 @@ public sealed class GuestFrameTests
         return await ProcessGuests.Host.Create(
             new SandboxSpec
             {
-                TenantId = "default", Runtime = runtime, CodeDirectory = code, MemoryMb = 256, TmpMb = 64,
+                TenantId = "default",
+                Runtime = runtime,
+                CodeDirectory = code,
+                MemoryMb = 256,
+                TmpMb = 64,
                 Environment = new Dictionary<string, string>(),
             },
             cancellationToken);
@@ -64,7 +68,12 @@ public sealed class GuestFrameTests
         {
             GuestInit init = new()
             {
-                Handler = "main.handler", FunctionName = "f", FunctionVersion = "1", InvokedFunctionArn = "a", MemoryMb = 256, TaskRoot = code,
+                Handler = "main.handler",
+                FunctionName = "f",
+                FunctionVersion = "1",
+                InvokedFunctionArn = "a",
+                MemoryMb = 256,
+                TaskRoot = code,
             };
             (await new GuestConnection(sandbox, new GuestLimits()).InitAsync(init, new InvocationLog(1000, TimeProvider.System), cancellationToken)).ShouldBeNull();
             return;

@@ -76,7 +76,12 @@ public sealed class RelayMeasurements(ITestOutputHelper output)
         GuestConnection connection = new(sandbox, new GuestLimits());
         GuestInit init = new()
         {
-            Handler = "main.handler", FunctionName = "f", FunctionVersion = "1", InvokedFunctionArn = "a", MemoryMb = 256, TaskRoot = code,
+            Handler = "main.handler",
+            FunctionName = "f",
+            FunctionVersion = "1",
+            InvokedFunctionArn = "a",
+            MemoryMb = 256,
+            TaskRoot = code,
         };
         (await connection.InitAsync(init, new InvocationLog(1000, TimeProvider.System), CancellationToken.None)).ShouldBeNull();
         return (connection, sandbox);
@@ -90,7 +95,12 @@ public sealed class RelayMeasurements(ITestOutputHelper output)
             python ? "def handler(event, context):\n    return event\n" : "exports.handler = async (event) => event;\n");
         SandboxSpec spec = new()
         {
-            TenantId = "default", Runtime = runtime, CodeDirectory = code, MemoryMb = 256, TmpMb = 64, Environment = new Dictionary<string, string>(),
+            TenantId = "default",
+            Runtime = runtime,
+            CodeDirectory = code,
+            MemoryMb = 256,
+            TmpMb = 64,
+            Environment = new Dictionary<string, string>(),
         };
         return ProcessGuests.Start(spec);
     }

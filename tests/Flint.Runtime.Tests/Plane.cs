@@ -35,13 +35,21 @@ internal sealed class Plane : IAsyncDisposable
 
     public static FunctionSpec Function(string name = "hello") => new()
     {
-        TenantId = "default", FunctionId = name, Name = name, Version = "$LATEST", Revision = "1", Runtime = "python3.11",
-        Handler = "main.handler", CodeDirectory = "/code/" + name,
+        TenantId = "default",
+        FunctionId = name,
+        Name = name,
+        Version = "$LATEST",
+        Revision = "1",
+        Runtime = "python3.11",
+        Handler = "main.handler",
+        CodeDirectory = "/code/" + name,
     };
 
     public static InvocationRequest Request(FunctionSpec? function = null, string payload = "{\"n\":1}") => new()
     {
-        Id = Guid.CreateVersion7().ToString(), Function = function ?? Function(), Payload = Encoding.UTF8.GetBytes(payload),
+        Id = Guid.CreateVersion7().ToString(),
+        Function = function ?? Function(),
+        Payload = Encoding.UTF8.GetBytes(payload),
     };
 
     public Task<InvocationOutcome> InvokeAsync(FunctionSpec? function = null, CancellationToken caller = default, CancellationToken aborting = default) =>

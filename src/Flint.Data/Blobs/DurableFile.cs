@@ -16,7 +16,9 @@ internal static class DurableFile
         {
             await using (var file = new FileStream(temporary, new FileStreamOptions
             {
-                Mode = FileMode.CreateNew, Access = FileAccess.Write, BufferSize = 0,
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.Write,
+                BufferSize = 0,
             }))
             {
                 await file.WriteAsync(content, cancellationToken);

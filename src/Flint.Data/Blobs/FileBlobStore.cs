@@ -47,7 +47,10 @@ internal sealed class FileBlobStore(string dataPath, TimeProvider time) : IBlobS
         {
             return Task.FromResult<Stream?>(new FileStream(PathOf(tenantId, sha256), new FileStreamOptions
             {
-                Mode = FileMode.Open, Access = FileAccess.Read, Share = FileShare.Read | FileShare.Delete, Options = FileOptions.Asynchronous,
+                Mode = FileMode.Open,
+                Access = FileAccess.Read,
+                Share = FileShare.Read | FileShare.Delete,
+                Options = FileOptions.Asynchronous,
             }));
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)

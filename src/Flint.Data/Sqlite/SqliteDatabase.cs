@@ -161,7 +161,11 @@ internal sealed class SqliteDatabase : IDatabase, IAsyncDisposable
 
     private string ConnectionString(SqliteOpenMode mode, bool pooling) => new SqliteConnectionStringBuilder
     {
-        DataSource = Path, Mode = mode, Pooling = pooling, ForeignKeys = false, DefaultTimeout = Math.Max(1, _options.BusyTimeoutMs / 1000),
+        DataSource = Path,
+        Mode = mode,
+        Pooling = pooling,
+        ForeignKeys = false,
+        DefaultTimeout = Math.Max(1, _options.BusyTimeoutMs / 1000),
     }.ToString();
 
     private SqliteConnection Open(string connectionString, string pragmas)

@@ -1,7 +1,7 @@
 using System.Buffers.Text;
 using System.Net.Sockets;
-using Flint.Runtime.Sandboxing;
 using System.Text;
+using Flint.Runtime.Sandboxing;
 
 namespace Flint.Engines.Native;
 

@@ -123,7 +123,11 @@ public abstract partial class BackgroundLoop : IHostedService, IDisposable
             var run = await RunOnceAsync(_aborting.Token);
             _state = before with
             {
-                Runs = before.Runs + 1, LastStarted = started, LastCompleted = Time.GetUtcNow(), Lateness = lateness, LastError = null,
+                Runs = before.Runs + 1,
+                LastStarted = started,
+                LastCompleted = Time.GetUtcNow(),
+                Lateness = lateness,
+                LastError = null,
             };
             return run;
         }
@@ -137,7 +141,11 @@ public abstract partial class BackgroundLoop : IHostedService, IDisposable
             LogFailed(_logger, exception, before.Name);
             _state = before with
             {
-                Runs = before.Runs + 1, Failures = before.Failures + 1, LastStarted = started, Lateness = lateness, LastError = exception.Message,
+                Runs = before.Runs + 1,
+                Failures = before.Failures + 1,
+                LastStarted = started,
+                Lateness = lateness,
+                LastError = exception.Message,
             };
             return null;
         }

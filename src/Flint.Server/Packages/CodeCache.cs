@@ -169,7 +169,11 @@ internal sealed partial class CodeCache
 
     private static PackagesOptions Unbounded { get; } = new()
     {
-        MaxZipBytes = int.MaxValue, MaxUnzippedBytes = long.MaxValue, MaxCompressionRatio = int.MaxValue, MaxNameBytes = 4000, MaxDepth = 256,
+        MaxZipBytes = int.MaxValue,
+        MaxUnzippedBytes = long.MaxValue,
+        MaxCompressionRatio = int.MaxValue,
+        MaxNameBytes = 4000,
+        MaxDepth = 256,
     };
 
     /// <summary>Sandboxes run as other users: they must be able to walk down to the code, and nothing else of the data is below.</summary>

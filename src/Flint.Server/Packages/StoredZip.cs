@@ -36,13 +36,13 @@ internal static class StoredZip
     /// <summary>The members that both headers share, which start at <paramref name="at"/> with the version needed.</summary>
     private static void WriteHeader(Span<byte> header, uint signature, int at, byte[] name, int size, uint crc)
     {
-        const ushort utf8Name = 1 << 11;
-        const ushort firstDay = 1 << 5 | 1;
+        const ushort Utf8Name = 1 << 11;
+        const ushort FirstDay = 1 << 5 | 1;
         BinaryPrimitives.WriteUInt32LittleEndian(header, signature);
         var shared = header[at..];
         BinaryPrimitives.WriteUInt16LittleEndian(shared, 20);
-        BinaryPrimitives.WriteUInt16LittleEndian(shared[2..], utf8Name);
-        BinaryPrimitives.WriteUInt16LittleEndian(shared[8..], firstDay);
+        BinaryPrimitives.WriteUInt16LittleEndian(shared[2..], Utf8Name);
+        BinaryPrimitives.WriteUInt16LittleEndian(shared[8..], FirstDay);
         BinaryPrimitives.WriteUInt32LittleEndian(shared[10..], crc);
         BinaryPrimitives.WriteUInt32LittleEndian(shared[14..], (uint)size);
         BinaryPrimitives.WriteUInt32LittleEndian(shared[18..], (uint)size);

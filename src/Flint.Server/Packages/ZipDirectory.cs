@@ -135,8 +135,14 @@ internal static class ZipDirectory
         CheckSizes(kind, method, compressed, size, shown, limits);
         var entry = new ZipEntry
         {
-            Path = path, Kind = kind, Executable = executable, Deflated = method == 8, CompressedSize = compressed, Size = size,
-            Crc = U32(directory, 16), HeaderOffset = offset,
+            Path = path,
+            Kind = kind,
+            Executable = executable,
+            Deflated = method == 8,
+            CompressedSize = compressed,
+            Size = size,
+            Crc = U32(directory, 16),
+            HeaderOffset = offset,
         };
         directory = directory[whole..];
         return entry;

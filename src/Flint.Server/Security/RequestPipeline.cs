@@ -43,7 +43,8 @@ internal sealed partial class RequestPipeline(RequestDelegate next, RequestProte
             var correlationId = Guid.NewGuid().ToString("n");
             LogUnhandled(exception, http.Request.Method, http.GetEndpoint()?.DisplayName ?? "(no route)", correlationId);
             await AnswerAsync(http, ProblemMapping.Make("internal_error", "Something went wrong in the server; its log has the details under the correlation id.")
-                with { CorrelationId = correlationId }).ConfigureAwait(false);
+                with
+            { CorrelationId = correlationId }).ConfigureAwait(false);
         }
     }
 

@@ -23,8 +23,14 @@ internal sealed class AliasService(ICatalogStore store, FunctionCatalog catalog,
                 await RequireVersionAsync(db, owner, number, token);
                 var alias = new AliasEntity
                 {
-                    TenantId = tenantId, FunctionId = owner.Id, Name = name, VersionNumber = number, Description = description,
-                    RevisionId = Guid.NewGuid().ToString("d"), CreatedAt = time.Now(), UpdatedAt = time.Now(),
+                    TenantId = tenantId,
+                    FunctionId = owner.Id,
+                    Name = name,
+                    VersionNumber = number,
+                    Description = description,
+                    RevisionId = Guid.NewGuid().ToString("d"),
+                    CreatedAt = time.Now(),
+                    UpdatedAt = time.Now(),
                 };
                 db.Aliases.Add(alias);
                 await db.SaveChangesAsync(token);

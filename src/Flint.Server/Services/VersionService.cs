@@ -54,11 +54,24 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
         function.LastVersion++;
         var version = new FunctionVersionEntity
         {
-            TenantId = tenantId, FunctionId = function.Id, Number = function.LastVersion, RevisionId = Guid.NewGuid().ToString("d"),
-            CreatedAt = time.Now(), Runtime = function.Runtime, Handler = function.Handler, Description = description ?? function.Description,
-            MemoryMb = function.MemoryMb, TimeoutMs = function.TimeoutMs, TmpMb = function.TmpMb, EnvironmentJson = function.EnvironmentJson,
-            Freshness = function.Freshness, Engine = function.Engine, OnDisconnect = function.OnDisconnect, History = function.History,
-            CodeSha256 = function.CodeSha256, CodeSizeBytes = function.CodeSizeBytes,
+            TenantId = tenantId,
+            FunctionId = function.Id,
+            Number = function.LastVersion,
+            RevisionId = Guid.NewGuid().ToString("d"),
+            CreatedAt = time.Now(),
+            Runtime = function.Runtime,
+            Handler = function.Handler,
+            Description = description ?? function.Description,
+            MemoryMb = function.MemoryMb,
+            TimeoutMs = function.TimeoutMs,
+            TmpMb = function.TmpMb,
+            EnvironmentJson = function.EnvironmentJson,
+            Freshness = function.Freshness,
+            Engine = function.Engine,
+            OnDisconnect = function.OnDisconnect,
+            History = function.History,
+            CodeSha256 = function.CodeSha256,
+            CodeSizeBytes = function.CodeSizeBytes,
         };
         db.FunctionVersions.Add(version);
         await db.SaveChangesAsync(token);

@@ -9,21 +9,34 @@ namespace Flint.Server.Services;
 internal static class Views
 {
     public static FunctionView Of(FunctionEntity f) => Settings(f, f.Name, Names.Latest, f.RevisionId, f.CreatedAt, f.UpdatedAt)
-        with { LastVersion = f.LastVersion == 0 ? null : f.LastVersion };
+        with
+    { LastVersion = f.LastVersion == 0 ? null : f.LastVersion };
 
     public static FunctionView Of(FunctionEntity f, FunctionVersionEntity v) =>
         Settings(v, f.Name, v.Number.ToString(System.Globalization.CultureInfo.InvariantCulture), v.RevisionId, v.CreatedAt, v.CreatedAt);
 
     public static VersionView Version(string functionName, FunctionVersionEntity v) => new()
     {
-        FunctionName = functionName, Version = v.Number, Description = v.Description, Runtime = v.Runtime, Handler = v.Handler,
-        CodeSha256 = v.CodeSha256, CodeSizeBytes = v.CodeSizeBytes, RevisionId = v.RevisionId, CreatedAt = v.CreatedAt,
+        FunctionName = functionName,
+        Version = v.Number,
+        Description = v.Description,
+        Runtime = v.Runtime,
+        Handler = v.Handler,
+        CodeSha256 = v.CodeSha256,
+        CodeSizeBytes = v.CodeSizeBytes,
+        RevisionId = v.RevisionId,
+        CreatedAt = v.CreatedAt,
     };
 
     public static AliasView Of(string functionName, AliasEntity a) => new()
     {
-        Name = a.Name, FunctionName = functionName, Version = a.VersionNumber, Description = a.Description, RevisionId = a.RevisionId,
-        CreatedAt = a.CreatedAt, UpdatedAt = a.UpdatedAt,
+        Name = a.Name,
+        FunctionName = functionName,
+        Version = a.VersionNumber,
+        Description = a.Description,
+        RevisionId = a.RevisionId,
+        CreatedAt = a.CreatedAt,
+        UpdatedAt = a.UpdatedAt,
     };
 
     public static Dictionary<string, string> Environment(string json) =>
@@ -31,10 +44,24 @@ internal static class Views
 
     private static FunctionView Settings(
         FunctionSettings s, string name, string version, string revisionId, DateTimeOffset createdAt, DateTimeOffset updatedAt) => new()
-    {
-        Name = name, Version = version, Runtime = s.Runtime, Handler = s.Handler, Description = s.Description, MemoryMb = s.MemoryMb,
-        TimeoutMs = s.TimeoutMs, TmpMb = s.TmpMb, Environment = Environment(s.EnvironmentJson), Freshness = s.Freshness, Engine = s.Engine,
-        OnDisconnect = s.OnDisconnect, History = s.History, CodeSha256 = s.CodeSha256, CodeSizeBytes = s.CodeSizeBytes,
-        RevisionId = revisionId, CreatedAt = createdAt, UpdatedAt = updatedAt,
-    };
+        {
+            Name = name,
+            Version = version,
+            Runtime = s.Runtime,
+            Handler = s.Handler,
+            Description = s.Description,
+            MemoryMb = s.MemoryMb,
+            TimeoutMs = s.TimeoutMs,
+            TmpMb = s.TmpMb,
+            Environment = Environment(s.EnvironmentJson),
+            Freshness = s.Freshness,
+            Engine = s.Engine,
+            OnDisconnect = s.OnDisconnect,
+            History = s.History,
+            CodeSha256 = s.CodeSha256,
+            CodeSizeBytes = s.CodeSizeBytes,
+            RevisionId = revisionId,
+            CreatedAt = createdAt,
+            UpdatedAt = updatedAt,
+        };
 }

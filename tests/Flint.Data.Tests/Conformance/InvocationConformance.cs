@@ -19,8 +19,22 @@ public abstract class InvocationConformance : StoreConformance
     {
         var row = Rows.Invocation() with
         {
-            Qualifier = null, StartedAt = null, CompletedAt = null, DurationMs = null, InitDurationMs = null, BilledMs = null, PeakMemoryBytes = null,
-            ColdStart = null, Engine = null, SandboxId = null, Unenforced = null, Payload = null, Result = null, Log = null, LogDroppedLines = 0, LogDroppedBytes = 0,
+            Qualifier = null,
+            StartedAt = null,
+            CompletedAt = null,
+            DurationMs = null,
+            InitDurationMs = null,
+            BilledMs = null,
+            PeakMemoryBytes = null,
+            ColdStart = null,
+            Engine = null,
+            SandboxId = null,
+            Unenforced = null,
+            Payload = null,
+            Result = null,
+            Log = null,
+            LogDroppedLines = 0,
+            LogDroppedBytes = 0,
         };
         await Invocations.AppendAsync([row], default);
         Same((await Invocations.GetAsync("default", row.Id, default)).ShouldNotBeNull(), row);

@@ -231,7 +231,13 @@ public sealed class SqliteDatabaseTests : IDisposable
         await using var store = await OpenAsync();
         var sql = Flint.Data.Invocations.InvocationSql.List(new()
         {
-            TenantId = "default", FunctionName = function, Status = status, ColdStart = cold, BeforeId = Rows.Invocation().Id, From = Rows.Start, To = Rows.Start,
+            TenantId = "default",
+            FunctionName = function,
+            Status = status,
+            ColdStart = cold,
+            BeforeId = Rows.Invocation().Id,
+            From = Rows.Start,
+            To = Rows.Start,
         }, nameIndex: true);
         var plan = await store.Get<SqliteDatabase>().Writer.RunAsync(
             scope =>

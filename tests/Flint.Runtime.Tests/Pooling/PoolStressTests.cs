@@ -44,8 +44,12 @@ public sealed class PoolStressTests
                 var name = "f" + random.Next(5);
                 var spec = Plane.Function(name) with
                 {
-                    Revision = random.Next(100) == 0 ? "2" : "1", TimeoutMs = 2000, MemoryMb = random.Next(10) == 0 ? 900 : 128,
-                    Freshness = random.Next(8) == 0 ? Freshness.Fresh : Freshness.Warm, CancelOnDisconnect = random.Next(2) == 0, FunctionId = name,
+                    Revision = random.Next(100) == 0 ? "2" : "1",
+                    TimeoutMs = 2000,
+                    MemoryMb = random.Next(10) == 0 ? 900 : 128,
+                    Freshness = random.Next(8) == 0 ? Freshness.Fresh : Freshness.Warm,
+                    CancelOnDisconnect = random.Next(2) == 0,
+                    FunctionId = name,
                 };
                 var outcome = await plane.InvokeAsync(spec, caller.Token).WaitAsync(TimeSpan.FromSeconds(60));
                 if (random.Next(3) == 0)

@@ -379,7 +379,11 @@ public sealed class SandboxPoolsTests
         {
             var sandbox = await plane.Engines.CreateAsync("native", new SandboxSpec
             {
-                TenantId = spec.TenantId, Runtime = spec.Runtime, CodeDirectory = spec.CodeDirectory, MemoryMb = spec.MemoryMb, TmpMb = spec.TmpMb,
+                TenantId = spec.TenantId,
+                Runtime = spec.Runtime,
+                CodeDirectory = spec.CodeDirectory,
+                MemoryMb = spec.MemoryMb,
+                TmpMb = spec.TmpMb,
                 Environment = spec.Environment,
             }, default);
             plane.Pools.Attach(slot, sandbox, new GuestConnection(sandbox, new GuestLimits()));

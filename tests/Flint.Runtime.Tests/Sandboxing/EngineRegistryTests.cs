@@ -8,7 +8,12 @@ public sealed class EngineRegistryTests
 {
     private static readonly SandboxSpec Spec = new()
     {
-        TenantId = "default", Runtime = "python3.11", CodeDirectory = "/code", MemoryMb = 128, TmpMb = 512, Environment = new Dictionary<string, string>(),
+        TenantId = "default",
+        Runtime = "python3.11",
+        CodeDirectory = "/code",
+        MemoryMb = 128,
+        TmpMb = 512,
+        Environment = new Dictionary<string, string>(),
     };
 
     [Fact]

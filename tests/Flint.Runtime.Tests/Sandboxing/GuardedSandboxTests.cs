@@ -130,7 +130,12 @@ public sealed class GuardedSandboxTests
     {
         await _engine.CreateAsync(new SandboxSpec
         {
-            TenantId = "default", Runtime = "python3.11", CodeDirectory = "/code", MemoryMb = 128, TmpMb = 512, Environment = new Dictionary<string, string>(),
+            TenantId = "default",
+            Runtime = "python3.11",
+            CodeDirectory = "/code",
+            MemoryMb = 128,
+            TmpMb = 512,
+            Environment = new Dictionary<string, string>(),
         }, default);
         return (new GuardedSandbox(_engine.Last, _failed.Add), _engine.Last);
     }

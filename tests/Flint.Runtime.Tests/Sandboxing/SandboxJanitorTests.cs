@@ -71,7 +71,12 @@ public sealed class SandboxJanitorTests
     {
         var inner = (FakeSandbox)await _engine.CreateAsync(new SandboxSpec
         {
-            TenantId = "default", Runtime = "python3.11", CodeDirectory = "/code", MemoryMb = 128, TmpMb = 512, Environment = new Dictionary<string, string>(),
+            TenantId = "default",
+            Runtime = "python3.11",
+            CodeDirectory = "/code",
+            MemoryMb = 128,
+            TmpMb = 512,
+            Environment = new Dictionary<string, string>(),
         }, default);
         return (new GuardedSandbox(inner, _ => { }), inner);
     }

@@ -194,12 +194,18 @@ public sealed class InvokeTests
     {
         var release = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var entered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var engine = new FakeEngine { Script = _ => new FakeScript { OnEvent = async e =>
+        var engine = new FakeEngine
+        {
+            Script = _ => new FakeScript
+            {
+                OnEvent = async e =>
         {
             entered.TrySetResult();
             await release.Task;
             return FakeAnswer.Json("1");
-        } } };
+        }
+            }
+        };
         await using var server = await TestServer.StartAsync(engine, args: ["--Flint:Limits:MaxConcurrency", "1"]);
         await server.DeployAsync("slow");
         var first = server.InvokeAsync("slow");

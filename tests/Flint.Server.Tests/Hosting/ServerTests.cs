@@ -39,26 +39,26 @@ public sealed class ServerTests
     {
         await using var server = await TestServer.StartAsync();
         await server.DeployAsync("f");
-        const string invoke = "/api/functions/f/invoke";
+        const string Invoke = "/api/functions/f/invoke";
         await (await server.SendAsync(HttpMethod.Get, "/api/functions", null, ("Host", "evil.example"))).ShouldBeProblemAsync(421, "host_not_allowed", "Host");
         await (await server.SendAsync(HttpMethod.Get, "/health/live", null, ("Host", "evil.example:8000"))).ShouldBeProblemAsync(421, "host_not_allowed");
         (await server.SendAsync(HttpMethod.Get, "/api/functions", null, ("Host", "localhost:1"))).StatusCode.ShouldBe(HttpStatusCode.OK);
-        await (await server.SendAsync(HttpMethod.Post, invoke, "{}", ("Origin", "https://evil.example"))).ShouldBeProblemAsync(403, "cross_origin", "Origin");
-        await (await server.SendAsync(HttpMethod.Post, invoke, "{}", ("Origin", "null"))).ShouldBeProblemAsync(403, "cross_origin", "Origin");
-        await (await server.SendAsync(HttpMethod.Post, invoke, "{}", ("Origin", "http://127.0.0.1:1"))).ShouldBeProblemAsync(403, "cross_origin", "Origin");
+        await (await server.SendAsync(HttpMethod.Post, Invoke, "{}", ("Origin", "https://evil.example"))).ShouldBeProblemAsync(403, "cross_origin", "Origin");
+        await (await server.SendAsync(HttpMethod.Post, Invoke, "{}", ("Origin", "null"))).ShouldBeProblemAsync(403, "cross_origin", "Origin");
+        await (await server.SendAsync(HttpMethod.Post, Invoke, "{}", ("Origin", "http://127.0.0.1:1"))).ShouldBeProblemAsync(403, "cross_origin", "Origin");
         await (await server.SendAsync(HttpMethod.Get, "/api/functions", null, ("Sec-Fetch-Site", "cross-site"))).ShouldBeProblemAsync(403, "cross_origin");
         await (await server.SendAsync(HttpMethod.Get, "/api/functions", null, ("Sec-Fetch-Site", "same-site"))).ShouldBeProblemAsync(403, "cross_origin");
         var own = server.Address.GetLeftPart(UriPartial.Authority);
-        (await server.SendAsync(HttpMethod.Post, invoke, "{}", ("Origin", own), ("Sec-Fetch-Site", "same-origin"))).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await server.SendAsync(HttpMethod.Post, Invoke, "{}", ("Origin", own), ("Sec-Fetch-Site", "same-origin"))).StatusCode.ShouldBe(HttpStatusCode.OK);
 
         foreach (var type in (string[])["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/zip", "application/jsonx", "application/json; charset=utf-16"])
         {
             var content = new ByteArrayContent("{}"u8.ToArray());
             content.Headers.TryAddWithoutValidation("Content-Type", type);
-            await (await server.Http.PostAsync(invoke, content)).ShouldBeProblemAsync(415, "unsupported_media_type", "Content-Type");
+            await (await server.Http.PostAsync(Invoke, content)).ShouldBeProblemAsync(415, "unsupported_media_type", "Content-Type");
         }
 
-        await (await server.Http.PostAsync(invoke, new ByteArrayContent("{}"u8.ToArray()))).ShouldBeProblemAsync(415, "unsupported_media_type");
+        await (await server.Http.PostAsync(Invoke, new ByteArrayContent("{}"u8.ToArray()))).ShouldBeProblemAsync(415, "unsupported_media_type");
         server.Engine.Created.ShouldBe(1);
     }
 
@@ -80,9 +80,12 @@ public sealed class ServerTests
     [Fact]
     public async Task History_filters_and_pages()
     {
-        var engine = new FakeEngine { Script = spec => spec.MemoryMb == 256
+        var engine = new FakeEngine
+        {
+            Script = spec => spec.MemoryMb == 256
             ? FakeScript.Answering(new FakeAnswer.Error("Unhandled", "E", "m"))
-            : new FakeScript() };
+            : new FakeScript()
+        };
         await using var server = await TestServer.StartAsync(engine);
         await server.DeployAsync("good");
         await server.DeployAsync("bad", ""","memoryMb":256""");
@@ -115,12 +118,18 @@ public sealed class ServerTests
     {
         var entered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var release = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var engine = new FakeEngine { Script = _ => new FakeScript { OnEvent = async _ =>
+        var engine = new FakeEngine
+        {
+            Script = _ => new FakeScript
+            {
+                OnEvent = async _ =>
         {
             entered.TrySetResult();
             await release.Task;
             return FakeAnswer.Json("1");
-        } } };
+        }
+            }
+        };
         await using var server = await TestServer.StartAsync(engine);
         await server.DeployAsync("f", $$""","timeoutMs":60000,"onDisconnect":"{{onDisconnect}}" """);
         using (var socket = new TcpClient())

@@ -9,7 +9,12 @@ public sealed class PackageTests
 {
     private static readonly PackagesOptions Small = new()
     {
-        MaxZipBytes = 64 * 1024, MaxUnzippedBytes = 4 * 1024 * 1024, MaxEntries = 50, MaxNameBytes = 100, MaxDepth = 8, MaxCompressionRatio = 100,
+        MaxZipBytes = 64 * 1024,
+        MaxUnzippedBytes = 4 * 1024 * 1024,
+        MaxEntries = 50,
+        MaxNameBytes = 100,
+        MaxDepth = 8,
+        MaxCompressionRatio = 100,
     };
 
     /// <summary>Attack, archive, expected code. The control for each is <see cref="An_honest_package_unpacks"/>.</summary>

@@ -51,7 +51,12 @@ internal sealed class ZipBuilder
 
         var item = new Item
         {
-            Name = name, Data = data, Mode = mode, Method = (ushort)(deflate ? 8 : 0), Crc = ZipContent.Crc32(content), Size = (uint)content.Length,
+            Name = name,
+            Data = data,
+            Mode = mode,
+            Method = (ushort)(deflate ? 8 : 0),
+            Crc = ZipContent.Crc32(content),
+            Size = (uint)content.Length,
         };
         lie?.Invoke(item);
         _items.Add(item);
