@@ -148,6 +148,16 @@ public sealed class GuestConnectionTests
         await Should.ThrowAsync<GuestProtocolException>(async () => await connection.InvokeAsync(Invoke(), NewLog(), CancellationToken.None));
     }
 
+    [Theory]
+    [InlineData("""{"type":"Unhandled","na\ud800":1}""")]
+    [InlineData("""{"fat\udc00":true}""")]
+    public async Task An_error_with_a_member_that_is_no_text_is_a_violation(string json)
+    {
+        GuestConnection connection = await InitializedAsync(Loaded().Then(nonce => [GuestFrames.Error(nonce, Encoding.UTF8.GetBytes(json))]));
+        await Should.ThrowAsync<GuestProtocolException>(async () => await connection.InvokeAsync(Invoke(), NewLog(), CancellationToken.None));
+        connection.IsUsable.ShouldBeFalse();
+    }
+
     [Fact]
     public async Task A_log_frame_of_an_unknown_stream_is_a_violation()
     {

@@ -174,8 +174,9 @@ public sealed class GuestConnection
                 throw new GuestProtocolException("the guest's READY does not speak protocol 1");
             }
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
+            // The latter: a member's name with half a surrogate pair.
             throw new GuestProtocolException("the guest's READY is not JSON");
         }
     }

@@ -33,6 +33,11 @@ internal static class GuestErrors
         {
             throw new GuestProtocolException("an error frame's body is not JSON");
         }
+        catch (InvalidOperationException)
+        {
+            // Valid JSON with a member's name that is no text: comparing it with the name that is looked for throws.
+            throw new GuestProtocolException("an error frame names a member that is not valid Unicode");
+        }
     }
 
     /// <summary>The guest may only claim what is in its own power to cause.</summary>

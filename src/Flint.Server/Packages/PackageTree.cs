@@ -30,9 +30,15 @@ internal sealed class PackageTree
     /// <summary>Components of the deepest link's path: nothing that lies deeper needs to be looked up.</summary>
     private int _deepestLink;
 
-    /// <summary>Places entries; throws <see cref="RefusedException"/> for a path that is there twice or lies beneath a file or a link.</summary>
-    public PackageTree(IReadOnlyList<ZipEntry> entries)
+    private readonly PackagesOptions _limits;
+
+    /// <summary>
+    /// Places entries; throws <see cref="RefusedException"/> for a path that is there twice or lies beneath a file or a link, and for more entries than
+    /// are taken, with the directories that their names imply.
+    /// </summary>
+    public PackageTree(IReadOnlyList<ZipEntry> entries, PackagesOptions limits)
     {
+        _limits = limits;
         foreach (var entry in entries)
         {
             var named = !_kinds.TryAdd(entry.Path, entry.Kind);
@@ -105,6 +111,10 @@ internal sealed class PackageTree
 
             _kinds[parent] = ZipEntryKind.Directory;
             _implied.Add(parent);
+            if (_kinds.Count > _limits.MaxEntries)
+            {
+                throw ZipDirectory.TooMany("entries and directories that their names imply", _kinds.Count, _limits);
+            }
         }
     }
 

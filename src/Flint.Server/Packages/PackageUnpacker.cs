@@ -32,7 +32,7 @@ internal static class PackageUnpacker
         }
 
         var entries = ZipDirectory.Read(zip.Span, limits);
-        var tree = new PackageTree(entries);
+        var tree = new PackageTree(entries, limits);
         var links = new List<(ZipEntry Entry, string Target)>();
         foreach (var entry in entries)
         {

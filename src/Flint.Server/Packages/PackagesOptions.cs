@@ -15,7 +15,7 @@ public sealed class PackagesOptions
     [Range(1024, 10L * 1024 * 1024 * 1024)]
     public long MaxUnzippedBytes { get; set; } = 250L * 1024 * 1024;
 
-    /// <summary>Entries of a package: files, directories and links.</summary>
+    /// <summary>Entries of a package: files, links and directories, also those that only the names of others imply.</summary>
     /// <remarks>What a zip directory without extensions can count.</remarks>
     [Range(1, 65534)]
     public int MaxEntries { get; set; } = 65534;

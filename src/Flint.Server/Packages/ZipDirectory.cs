@@ -48,6 +48,10 @@ internal static class ZipDirectory
     public static RefusedException TooLarge(PackagesOptions limits) => new("unzipped_too_large",
         $"The package unpacks to more than {limits.MaxUnzippedBytes} bytes.", limit: $"{limits.MaxUnzippedBytes} bytes", knob: "Flint:Packages:MaxUnzippedBytes");
 
+    public static RefusedException TooMany(string what, int count, PackagesOptions limits) => new("too_many_entries",
+        $"The zip has {count} {what}; at most {limits.MaxEntries} are taken.",
+        limit: limits.MaxEntries.ToString(CultureInfo.InvariantCulture), knob: "Flint:Packages:MaxEntries");
+
     public static RefusedException Broken(string why, string? entry = null) => new("invalid_zip", $"The zip cannot be read: {why}.", entry);
 
     private static (long Offset, long Size, int Count) ReadEnd(ReadOnlySpan<byte> zip, PackagesOptions limits)
@@ -73,8 +77,7 @@ internal static class ZipDirectory
 
         if (count > limits.MaxEntries)
         {
-            throw new RefusedException("too_many_entries", $"The zip has {count} entries; at most {limits.MaxEntries} are taken.",
-                limit: limits.MaxEntries.ToString(CultureInfo.InvariantCulture), knob: "Flint:Packages:MaxEntries");
+            throw TooMany("entries", count, limits);
         }
 
         if (offset + (long)size != at)

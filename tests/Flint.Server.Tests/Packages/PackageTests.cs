@@ -59,6 +59,8 @@ public sealed class PackageTests
         ["empty link"] = ("unsafe_link", () => new ZipBuilder().Link("a", "").Build()),
         ["link with NUL"] = ("unsafe_link", () => new ZipBuilder().Link("a", "b\0c").Build()),
         ["endless link"] = ("unsafe_link", () => new ZipBuilder().Link("a", new string('x', 5000)).Build()),
+        ["too many implied directories"] = ("too_many_entries", () => Enumerable.Range(0, 10)
+            .Aggregate(new ZipBuilder(), (zip, i) => zip.Add($"{i}/b/c/d/e/f", "x")).Build()),
         ["device"] = ("unsupported_entry_type", () => new ZipBuilder().Add("null", "", 0x21B6).Build()),
         ["block device"] = ("unsupported_entry_type", () => new ZipBuilder().Add("sda", "", 0x61B6).Build()),
         ["fifo"] = ("unsupported_entry_type", () => new ZipBuilder().Add("pipe", "", 0x11B6).Build()),
