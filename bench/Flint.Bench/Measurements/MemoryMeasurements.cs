@@ -40,7 +40,7 @@ internal sealed class MemoryMeasurements(BenchOptions options, Report report)
             Value = (after.guests - before.guests) / Sandboxes,
             Unit = "MB",
             Note = string.Create(CultureInfo.InvariantCulture,
-                $"{Sandboxes} sandboxes, {InvocationsEach} invocations each; {after.processes - before.processes} processes more, the server itself {after.own - before.own:0.0} MB more"),
+                $"{Sandboxes} sandboxes, {InvocationsEach} invocations each; {after.processes - before.processes} processes more (the cells that are made ahead among them), the server itself {after.own - before.own:0.0} MB more"),
         };
     }
 

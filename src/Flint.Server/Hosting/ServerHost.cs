@@ -14,7 +14,8 @@ internal static partial class ServerHost
     /// <summary>Throws <see cref="ConfigurationException"/>. <paramref name="customise"/> is for tests: it runs after all is registered.</summary>
     public static WebApplication Build(string[] args, Action<WebApplicationBuilder>? customise = null)
     {
-        var builder = WebApplication.CreateSlimBuilder(args);
+        // Settings are read once. Watching for changes would cost a wake-up per write of the database, which is below the watched directory.
+        var builder = WebApplication.CreateSlimBuilder([.. args, "--hostBuilder:reloadConfigOnChange=false"]);
         var configuration = FlintConfiguration.Read(builder.Configuration);
         builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
