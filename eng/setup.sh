@@ -37,7 +37,7 @@ check_packages() {
     wants jq have jq
     wants npm have npm
     wants shellcheck have shellcheck
-    wants postgresql-15 has_postgres
+    wants postgresql has_postgres
     wants uidmap have newuidmap
   fi
 }
@@ -49,7 +49,7 @@ if ((${#packages[@]} > 0)); then
   apt_install "${packages[@]}" || for package in "${packages[@]}"; do apt_install "$package" || true; done
   check_packages
 fi
-optional=' uidmap nodejs npm jq zip shellcheck postgresql-15 '
+optional=' uidmap nodejs npm jq zip shellcheck postgresql '
 for package in "${packages[@]}"; do
   if [[ $optional == *" $package "* ]]; then
     case "$package" in

@@ -60,8 +60,8 @@ public sealed class SandboxOptions
     public int DrainTimeoutMs { get; set; } = 20_000;
 
     /// <summary>
-    /// Limits that may be missing on this host: any of <c>memory</c>, <c>pids</c>, <c>cpu</c>. Without an entry here, an engine that cannot
-    /// enforce a limit refuses to work. Default empty. Records show what was not enforced.
+    /// Limits that may be missing on this host: any of <c>memory</c>, <c>pids</c>, <c>cpu</c>. An engine that cannot enforce memory or pids refuses to
+    /// work unless they are listed; a missing share of CPU never stops it. Default empty. Records show what was not enforced.
     /// </summary>
     public string[] AllowUnenforced { get; set; } = [];
 

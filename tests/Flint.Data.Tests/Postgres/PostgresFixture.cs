@@ -16,7 +16,7 @@ public sealed class PostgresFixture : IAsyncDisposable
         var bin = PostgresServer.FindBin();
         if (bin is null)
         {
-            const string Reason = "PostgreSQL is not installed (Debian: apt-get install postgresql-15)";
+            const string Reason = "PostgreSQL is not installed (Debian: apt-get install postgresql)";
             Assert.SkipWhen(string.IsNullOrEmpty(Environment.GetEnvironmentVariable("CI")), Reason);
             Assert.Fail(Reason);
         }
