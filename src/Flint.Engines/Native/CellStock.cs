@@ -96,8 +96,8 @@ internal sealed class CellStock(LauncherSession session, int readyPerTenant)
                 return;
             }
 
-            // No refill after a failure: the next request tries again, so a broken host is not hammered.
-            while (shelf.Waiters.TryDequeue(out var waiter) && !waiter.TrySetException(failure))
+            // No refill after a failure: the next request tries again, so a broken host is not hammered. Nobody may wait on for a cell that is not being made.
+            while (shelf.Waiters.TryDequeue(out var waiter) && (!waiter.TrySetException(failure) || shelf.Making == 0))
             {
             }
         }

@@ -126,8 +126,6 @@ internal ref struct LauncherEvent
 
     public uint Cell { get; }
 
-    public readonly bool AtEnd => _rest.IsEmpty;
-
     public uint ReadNumber()
     {
         var value = BinaryPrimitives.ReadUInt32LittleEndian(Take(4));

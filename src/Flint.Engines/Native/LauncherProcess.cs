@@ -166,6 +166,6 @@ internal sealed partial class LauncherProcess
         }
     }
 
-    [LoggerMessage(2011, LogLevel.Warning, "Launcher: {Line}")]
+    [LoggerMessage(4011, LogLevel.Warning, "Launcher: {Line}")]
     private static partial void LogLauncherSaid(ILogger logger, string line);
 }

@@ -96,7 +96,14 @@ internal sealed partial class LauncherSession : IAsyncDisposable
         if (Interlocked.Exchange(ref _stopping, 1) == 0)
         {
             // The launcher takes the end of the connection as its order to kill and remove everything.
-            Libc.Shutdown(_descriptor);
+            // Once it has ended the descriptor is closed, and its number may be another socket's.
+            lock (_sendLock)
+            {
+                if (!_ended.Task.IsCompleted)
+                {
+                    Libc.Shutdown(_descriptor);
+                }
+            }
             await _process.StopAsync(StopLimit);
         }
 
@@ -214,12 +221,12 @@ internal sealed partial class LauncherSession : IAsyncDisposable
         _socket.Dispose();
     }
 
-    [LoggerMessage(2001, LogLevel.Error, "The launcher ended by itself; {Cells} sandboxes ended with it")]
+    [LoggerMessage(4001, LogLevel.Error, "The launcher ended by itself; {Cells} sandboxes ended with it")]
     private static partial void LogLauncherEnded(ILogger logger, int cells);
 
-    [LoggerMessage(2002, LogLevel.Error, "The launcher's control connection broke")]
+    [LoggerMessage(4002, LogLevel.Error, "The launcher's control connection broke")]
     private static partial void LogReceiveFailed(ILogger logger, Exception exception);
 
-    [LoggerMessage(2003, LogLevel.Warning, "A message to the launcher could not be sent")]
+    [LoggerMessage(4003, LogLevel.Warning, "A message to the launcher could not be sent")]
     private static partial void LogSendFailed(ILogger logger, Exception exception);
 }

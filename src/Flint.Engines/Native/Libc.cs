@@ -195,8 +195,6 @@ internal static unsafe partial class Libc
 
     public static void Shutdown(int socket) => _ = shutdown(socket, 2);
 
-    public static uint EffectiveUserId() => geteuid();
-
     private static IOException Failure(string call) =>
         new($"{call} failed: {Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError())}");
 
@@ -254,7 +252,4 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int eventfd(uint initial, int flags);
-
-    [LibraryImport("libc")]
-    private static partial uint geteuid();
 }

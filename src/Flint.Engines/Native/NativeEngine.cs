@@ -46,14 +46,12 @@ internal sealed partial class NativeEngine : ISandboxEngine
     {
         var files = NativeFiles.Find(_settings.Options);
         _runtimes = await GuestRuntimes.DiscoverAsync(files.GuestPath, _settings.Options, cancellationToken);
-        var session = await LauncherSession.StartAsync(CommandFor(files), _logger, cancellationToken);
-        var refusal = NativeHost.Refusal(session.Hello, _settings.AllowUnenforced) ?? NativeHost.RefusalOf(_runtimes);
-        if (refusal is not null)
+        if (NativeHost.RefusalOf(_runtimes) is { } refusal)
         {
-            await session.DisposeAsync();
             throw new EngineException(refusal);
         }
 
+        var session = await OpenAsync(CommandFor(files), cancellationToken);
         _pump = new RawOutputPump(_loggers.CreateLogger<RawOutputPump>());
         Capabilities = new EngineCapabilities(
             _runtimes.Names,
@@ -74,7 +72,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
             var hello = _current?.Session.Hello ?? await ProbeHostAsync(files, cancellationToken);
             return NativeHost.Report(Name, hello, runtimes, _settings.AllowUnenforced);
         }
-        catch (Exception exception) when (exception is EngineException or InvalidDataException or IOException)
+        catch (Exception exception) when (exception is not OperationCanceledException)
         {
             return new EngineReport(Name, false, exception.Message, [], []);
         }
@@ -173,6 +171,19 @@ internal sealed partial class NativeEngine : ISandboxEngine
         return new LauncherCommand(files.LauncherPath, arguments);
     }
 
+    /// <summary>A launcher that enforces what must be; asked of every one, since a host may lose what it had when the one before was started.</summary>
+    private async Task<LauncherSession> OpenAsync(LauncherCommand command, CancellationToken cancellationToken)
+    {
+        var session = await LauncherSession.StartAsync(command, _logger, cancellationToken);
+        if (NativeHost.Refusal(session.Hello, _settings.AllowUnenforced) is { } refusal)
+        {
+            await session.DisposeAsync();
+            throw new EngineException(refusal);
+        }
+
+        return session;
+    }
+
     private async Task SuperviseAsync(LauncherCommand command, LauncherSession session)
     {
         var delay = FirstRestartDelay;
@@ -183,26 +194,27 @@ internal sealed partial class NativeEngine : ISandboxEngine
                 await session.Ended.WaitAsync(_stopping.Token);
                 _current = null;
                 await Task.Delay(delay, _time, _stopping.Token);
-                session = await LauncherSession.StartAsync(command, _logger, _stopping.Token);
+                session = await OpenAsync(command, _stopping.Token);
                 _current = new Launcher(session, _settings.Options.ReadySandboxes);
                 delay = FirstRestartDelay;
             }
-            catch (OperationCanceledException)
+            catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
             {
                 return;
             }
-            catch (EngineException exception)
+            catch (Exception exception)
             {
+                // Whatever went wrong (a full disk under the control socket, say), without another try the engine would be dead for good.
                 delay = delay * 2 < LongestRestartDelay ? delay * 2 : LongestRestartDelay;
                 LogRestartFailed(_logger, delay, exception);
             }
         }
     }
 
-    [LoggerMessage(2021, LogLevel.Information, "Native engine started: identity {Mode}, cgroups {Cgroup}, runtimes {Runtimes}")]
+    [LoggerMessage(4021, LogLevel.Information, "Native engine started: identity {Mode}, cgroups {Cgroup}, runtimes {Runtimes}")]
     private static partial void LogStarted(ILogger logger, string mode, string cgroup, string runtimes);
 
-    [LoggerMessage(2022, LogLevel.Error, "The launcher could not be restarted; next try in {Delay}")]
+    [LoggerMessage(4022, LogLevel.Error, "The launcher could not be restarted; next try in {Delay}")]
     private static partial void LogRestartFailed(ILogger logger, TimeSpan delay, Exception exception);
 
     private sealed class Launcher(LauncherSession session, int readyPerTenant)

@@ -82,6 +82,6 @@ internal sealed partial class RawOutputPump : IDisposable
         }
     }
 
-    [LoggerMessage(2101, LogLevel.Warning, "A sandbox's output pipe could not be read; its raw output is lost from here on")]
+    [LoggerMessage(4101, LogLevel.Warning, "A sandbox's output pipe could not be read; its raw output is lost from here on")]
     private static partial void LogPipeFailed(ILogger logger, Exception exception);
 }

@@ -122,6 +122,17 @@ public sealed class FakeLauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task Nobody_waits_on_for_cells_that_cannot_be_made()
+    {
+        await using var engine = await StartAsync("fail-cells");
+        var requests = Enumerable.Range(0, 20).Select(_ => engine.CreateAsync(Spec(), CancellationToken.None)).ToArray();
+        foreach (var request in requests)
+        {
+            (await Should.ThrowAsync<EngineException>(() => request.WaitAsync(Limit))).Message.ShouldContain("not allowed");
+        }
+    }
+
+    [Fact]
     public async Task Something_left_behind_fails_the_destroy()
     {
         await using var engine = await StartAsync("linger");
@@ -141,6 +152,25 @@ public sealed class FakeLauncherTests : IDisposable
         var sandbox = await EventuallyAsync(() => engine.CreateAsync(Spec(), CancellationToken.None));
         await sandbox.Channel.ReadExactlyAsync(new byte[4]).AsTask().WaitAsync(Limit);
         await sandbox.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
+    public async Task A_replacement_that_enforces_less_is_not_used()
+    {
+        await using var engine = await StartAsync("die-at-guest");
+        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), "no-memory");
+        var lost = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await lost.Exited.WaitAsync(Limit);
+        await lost.DestroyAsync().WaitAsync(Limit);
+
+        // The third launcher is started only when the second was refused.
+        using var limit = new CancellationTokenSource(Limit);
+        while (new FileInfo(Path.Combine(_folder.FullName, "starts")).Length < 3)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System, limit.Token);
+        }
+
+        await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(Spec(), CancellationToken.None));
     }
 
     [Fact]

@@ -19,6 +19,8 @@ if sys.argv[1] == "probe":
     trial = '[{"what":"cells","why":"no namespaces","fix":"allow them"},' if "no-cells" in behaviour else "["
     print(HELLO.replace("[{", trial + "{"))
     sys.exit(0)
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "starts"), "a") as starts:
+    starts.write("x")
 if "die-at-start" in behaviour:
     sys.stderr.write("no namespaces here\n")
     sys.exit(3)
