@@ -49,7 +49,15 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
     public ValueTask DrainOutputAsync(CancellationToken cancellationToken)
     {
         RefuseDead();
-        return inner.DrainOutputAsync(cancellationToken);
+        try
+        {
+            var drained = inner.DrainOutputAsync(cancellationToken);
+            return drained.IsCompletedSuccessfully ? drained : DrainSlowAsync(drained);
+        }
+        catch (Exception exception)
+        {
+            throw Fail(exception, "drained");
+        }
     }
 
     public void ResetPeakMemory() => Guard(inner, 0, static (sandbox, _) => sandbox.ResetPeakMemory());
@@ -57,7 +65,14 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
     public long? ReadPeakMemory()
     {
         RefuseDead();
-        return inner.ReadPeakMemory();
+        try
+        {
+            return inner.ReadPeakMemory();
+        }
+        catch (Exception exception)
+        {
+            throw Fail(exception, "measured");
+        }
     }
 
     /// <summary>
@@ -112,6 +127,18 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
                 _destroy = DestroyInnerAsync();
             }
             return _destroy;
+        }
+    }
+
+    private async ValueTask DrainSlowAsync(ValueTask drained)
+    {
+        try
+        {
+            await drained;
+        }
+        catch (Exception exception)
+        {
+            throw Fail(exception, "drained");
         }
     }
 

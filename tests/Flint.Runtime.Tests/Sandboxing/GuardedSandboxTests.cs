@@ -67,6 +67,21 @@ public sealed class GuardedSandboxTests
         _failed.ShouldBe([guard]);
     }
 
+    [Theory]
+    [InlineData("drain")]
+    [InlineData("peak")]
+    public async Task A_read_that_fails_makes_it_dead_too(string what)
+    {
+        var (guard, inner) = await NewAsync();
+        inner.ReadFailure = new IOException("gone");
+        var failure = what == "drain"
+            ? await Should.ThrowAsync<EngineException>(async () => await guard.DrainOutputAsync(default))
+            : Should.Throw<EngineException>(() => guard.ReadPeakMemory());
+        failure.Message.ShouldContain("gone");
+        guard.IsDead.ShouldBeTrue();
+        _failed.ShouldBe([guard]);
+    }
+
     [Fact]
     public async Task A_dead_sandbox_refuses_everything_but_destroy()
     {

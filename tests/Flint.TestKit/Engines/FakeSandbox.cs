@@ -56,6 +56,9 @@ public sealed class FakeSandbox : ISandbox
     /// <summary>Called by freeze, thaw and destroy before they do anything; may throw or wait.</summary>
     public Func<string, Task> OnLifecycle { get; set; } = _ => Task.CompletedTask;
 
+    /// <summary>Thrown by draining the output and by reading the peak.</summary>
+    public Exception? ReadFailure { get; set; }
+
     public void AttachOutput(RawOutputHandler? handler)
     {
         RefuseDead();
@@ -65,7 +68,7 @@ public sealed class FakeSandbox : ISandbox
     public ValueTask DrainOutputAsync(CancellationToken cancellationToken)
     {
         RefuseDead();
-        return ValueTask.CompletedTask;
+        return ReadFailure is { } failure ? throw failure : ValueTask.CompletedTask;
     }
 
     public async ValueTask FreezeAsync(CancellationToken cancellationToken)
@@ -95,7 +98,7 @@ public sealed class FakeSandbox : ISandbox
     public long? ReadPeakMemory()
     {
         RefuseDead();
-        return PeakMemory;
+        return ReadFailure is { } failure ? throw failure : PeakMemory;
     }
 
     public async Task DestroyAsync()
