@@ -51,30 +51,6 @@ public sealed class ReuseTests(Workers workers)
     }
 
     [Fact]
-    public async Task An_answer_put_into_the_stream_for_the_next_invocation_is_refused()
-    {
-        var bench = await workers.ProductAsync();
-        var function = bench.Function("protocol.answer_for_the_next", Languages.Python) with { Freshness = Freshness.Warm };
-        (await bench.Worker.InvokeAsync(function, """{"forge":true}""")).ShouldHaveCompleted();
-
-        for (var i = 0; i < 20; i++)
-        {
-            var outcome = await bench.Worker.InvokeAsync(function, """{"forge":false}""");
-            if (outcome.Status == InvocationStatus.Completed)
-            {
-                outcome.Json().TryGetProperty("forged", out _).ShouldBeFalse(outcome.Describe());
-            }
-            else
-            {
-                outcome.ShouldHaveFailed(FaultType.ProtocolViolation);
-            }
-
-            // The forger sleeps 200 ms of its own time, of which it has only what invocations give it.
-            await Task.Delay(20);
-        }
-    }
-
-    [Fact]
     public async Task The_true_nonce_lets_a_function_answer_for_itself_only()
     {
         var bench = await workers.ProductAsync();

@@ -166,18 +166,6 @@ def two_results(event, context):
     return {"worked": True, "request": context.aws_request_id}
 
 
-def answer_for_the_next(event, context):
-    """Puts an answer for the invocation to come into the stream, with the nonce of this one."""
-    if event["forge"]:
-        nonce = find_nonce()
-        child = os.fork()
-        if child == 0:
-            time.sleep(0.2)
-            send(frame(RESULT, nonce + FORGED))
-            os._exit(0)
-    return {"worked": False, "request": context.aws_request_id}
-
-
 def log_frames(event, context):
     """Log frames as fast as they are taken."""
     one = frame(LOG, b"\x01" + b"a" * 60000)
