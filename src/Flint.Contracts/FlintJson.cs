@@ -12,7 +12,8 @@ namespace Flint.Contracts;
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
     AllowDuplicateProperties = false,
-    MaxDepth = 32)]
+    MaxDepth = 32,
+    Converters = [typeof(Timestamp)])]
 [JsonSerializable(typeof(CreateFunctionRequest))]
 [JsonSerializable(typeof(UpdateCodeRequest))]
 [JsonSerializable(typeof(UpdateFunctionRequest))]

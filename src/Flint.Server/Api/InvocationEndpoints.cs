@@ -86,7 +86,7 @@ internal static class InvocationEndpoints
         var text = new StringBuilder();
         foreach (var (time, stream, line) in LogLines.Read(row.Log ?? ReadOnlyMemory<byte>.Empty))
         {
-            text.Append(time.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture)).Append(' ').Append(stream).Append(' ');
+            text.Append(time.ToString(Timestamp.Format, CultureInfo.InvariantCulture)).Append(' ').Append(stream).Append(' ');
             AppendLine(text, line);
         }
 

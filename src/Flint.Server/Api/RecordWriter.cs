@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using Flint.Contracts;
 using Flint.Data.Invocations;
 
 namespace Flint.Server.Api;
@@ -44,7 +45,7 @@ internal static class RecordWriter
         }
 
         WriteNumbers(json, row);
-        json.WriteString("createdAt"u8, row.CreatedAt);
+        WriteTime(json, "createdAt"u8, row.CreatedAt);
         WriteTime(json, "startedAt"u8, row.StartedAt);
         WriteTime(json, "completedAt"u8, row.CompletedAt);
         if (row.ErrorJson is not null)
@@ -68,7 +69,7 @@ internal static class RecordWriter
         foreach (var line in LogLines.Read(row.Log ?? ReadOnlyMemory<byte>.Empty))
         {
             json.WriteStartObject();
-            json.WriteString("time"u8, line.Time);
+            WriteTime(json, "time"u8, line.Time);
             json.WriteString("stream"u8, line.Stream);
             json.WriteString("text"u8, line.Text);
             json.WriteEndObject();
@@ -128,7 +129,8 @@ internal static class RecordWriter
     {
         if (time is { } value)
         {
-            json.WriteString(name, value);
+            json.WritePropertyName(name);
+            Timestamp.Write(json, value);
         }
     }
 }
