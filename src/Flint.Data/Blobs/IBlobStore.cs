@@ -9,6 +9,9 @@ public interface IBlobStore
     /// <summary>Opens the bytes, or null when there are none.</summary>
     Task<Stream?> OpenAsync(string tenantId, string sha256, CancellationToken cancellationToken);
 
-    /// <summary>Removes the bytes; removing what is not there succeeds.</summary>
+    /// <summary>
+    /// Removes the bytes; removing what is not there succeeds. On PostgreSQL, which several servers share, bytes that the catalog has a row for
+    /// stay: remove the row first, and put the row before the bytes.
+    /// </summary>
     Task DeleteAsync(string tenantId, string sha256, CancellationToken cancellationToken);
 }

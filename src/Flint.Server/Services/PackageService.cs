@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Flint.Contracts.Functions;
+using Flint.Data;
 using Flint.Data.Blobs;
 using Flint.Data.Catalog;
 using Flint.Data.Model;
@@ -14,7 +15,9 @@ internal sealed class PackageService(ICatalogStore catalog, IBlobStore blobs, Pa
     /// <summary>How long code that nothing names stays: a deployment stores its code before it names it.</summary>
     private static readonly TimeSpan UnnamedAge = TimeSpan.FromHours(1);
 
-    /// <summary>Storing and forgetting exclude each other on this server, so that what one finds stored the other does not just remove.</summary>
+    private const int Attempts = 5;
+
+    /// <summary>Storing and forgetting exclude each other on this server; between servers the rows and <see cref="IBlobStore.DeleteAsync"/> see to it.</summary>
     private readonly SemaphoreSlim _storing = new(1, 1);
 
     public void Dispose() => _storing.Dispose();
@@ -47,24 +50,11 @@ internal sealed class PackageService(ICatalogStore catalog, IBlobStore blobs, Pa
         }
 
         var sha256 = Convert.ToHexStringLower(SHA256.HashData(zip));
-        var now = time.Now();
         await _storing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            await catalog.WriteAsync(async (db, token) =>
-            {
-                var blob = await db.CodeBlobs.AsTracking().SingleOrDefaultAsync(b => b.TenantId == tenantId && b.Sha256 == sha256, token);
-                if (blob is null)
-                {
-                    db.CodeBlobs.Add(new CodeBlobEntity { TenantId = tenantId, Sha256 = sha256, SizeBytes = zip.Length, CreatedAt = now });
-                }
-                else
-                {
-                    blob.CreatedAt = now;
-                }
-
-                return await db.SaveChangesAsync(token);
-            }, cancellationToken).ConfigureAwait(false);
+            // The row first: who forgets the package on another server looks for it before the bytes go.
+            await NameAsync(tenantId, sha256, zip.Length, cancellationToken).ConfigureAwait(false);
             await blobs.PutAsync(tenantId, sha256, zip, cancellationToken).ConfigureAwait(false);
         }
         finally
@@ -73,6 +63,35 @@ internal sealed class PackageService(ICatalogStore catalog, IBlobStore blobs, Pa
         }
 
         return (sha256, zip.Length);
+    }
+
+    /// <summary>Makes the package's row, or makes it young again.</summary>
+    private async Task NameAsync(string tenantId, string sha256, long size, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var now = time.Now();
+            try
+            {
+                await catalog.WriteAsync(async (db, token) =>
+                {
+                    var known = await db.CodeBlobs.Where(b => b.TenantId == tenantId && b.Sha256 == sha256)
+                        .ExecuteUpdateAsync(set => set.SetProperty(b => b.CreatedAt, now), token);
+                    if (known == 0)
+                    {
+                        db.CodeBlobs.Add(new CodeBlobEntity { TenantId = tenantId, Sha256 = sha256, SizeBytes = size, CreatedAt = now });
+                        await db.SaveChangesAsync(token);
+                    }
+
+                    return known;
+                }, cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            catch (UniqueKeyException) when (attempt < Attempts)
+            {
+                // Another server stored the same content in between.
+            }
+        }
     }
 
     public Task<Stream?> OpenAsync(string tenantId, string sha256, CancellationToken cancellationToken) =>
@@ -85,17 +104,7 @@ internal sealed class PackageService(ICatalogStore catalog, IBlobStore blobs, Pa
         await _storing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            var gone = await catalog.WriteAsync(async (db, token) =>
-            {
-                var unnamed = await db.CodeBlobs.AsTracking()
-                    .Where(b => b.CreatedAt < oldest
-                        && !db.Functions.Any(f => f.TenantId == b.TenantId && f.CodeSha256 == b.Sha256)
-                        && !db.FunctionVersions.Any(v => v.TenantId == b.TenantId && v.CodeSha256 == b.Sha256))
-                    .Take(100).ToListAsync(token);
-                db.CodeBlobs.RemoveRange(unnamed);
-                await db.SaveChangesAsync(token);
-                return unnamed;
-            }, cancellationToken).ConfigureAwait(false);
+            var gone = await catalog.WriteAsync((db, token) => RemoveUnnamedAsync(db, oldest, token), cancellationToken).ConfigureAwait(false);
             foreach (var blob in gone)
             {
                 await blobs.DeleteAsync(blob.TenantId, blob.Sha256, cancellationToken).ConfigureAwait(false);
@@ -107,5 +116,23 @@ internal sealed class PackageService(ICatalogStore catalog, IBlobStore blobs, Pa
         {
             _storing.Release();
         }
+    }
+
+    /// <summary>Each row goes by one statement that looks again whether it is old and unnamed: another server may have taken it up since it was listed.</summary>
+    private static async Task<List<CodeBlobEntity>> RemoveUnnamedAsync(FlintDbContext db, DateTimeOffset oldest, CancellationToken cancellationToken)
+    {
+        var unnamed = db.CodeBlobs.AsNoTracking().Where(b => b.CreatedAt < oldest
+            && !db.Functions.Any(f => f.TenantId == b.TenantId && f.CodeSha256 == b.Sha256)
+            && !db.FunctionVersions.Any(v => v.TenantId == b.TenantId && v.CodeSha256 == b.Sha256));
+        var gone = new List<CodeBlobEntity>();
+        foreach (var blob in await unnamed.Take(100).ToListAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (await unnamed.Where(b => b.TenantId == blob.TenantId && b.Sha256 == blob.Sha256).ExecuteDeleteAsync(cancellationToken).ConfigureAwait(false) > 0)
+            {
+                gone.Add(blob);
+            }
+        }
+
+        return gone;
     }
 }
