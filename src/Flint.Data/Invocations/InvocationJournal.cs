@@ -28,6 +28,7 @@ public sealed class InvocationJournal : IAsyncDisposable
     private bool _woken;
     private bool _closed;
     private Task? _disposal;
+    private string? _lastError;
 
     public InvocationJournal(IInvocationStore store)
         : this(store, new JournalOptions(), TimeProvider.System, NullLogger<InvocationJournal>.Instance)
@@ -65,17 +66,29 @@ public sealed class InvocationJournal : IAsyncDisposable
             ObjectDisposedException.ThrowIf(_closed, this);
             if (_buffer.HasRoomFor(size))
             {
-                _buffer.Add(row, size, committed);
+                _buffer.Add(row, size, committed, _time.GetTimestamp());
                 WakeLocked();
                 return committed is null ? ValueTask.CompletedTask : new ValueTask(committed.Task.WaitAsync(cancellationToken));
             }
 
             waiter = _buffer.AddRoomWaiter(
-                new(row, size, committed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)));
+                new(row, size, committed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), _time.GetTimestamp()));
             WakeLocked();
         }
 
         return new ValueTask(WaitForRoomAsync(waiter, cancellationToken));
+    }
+
+    /// <summary>How far the store is behind, now. Costs a short lock.</summary>
+    public JournalState State
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return new JournalState(_buffer.Rows, _buffer.Oldest is { } oldest ? _time.GetElapsedTime(oldest) : TimeSpan.Zero, _lastError);
+            }
+        }
     }
 
     /// <summary>One invocation with payload, result and log, or null; what is buffered included.</summary>
@@ -267,6 +280,11 @@ public sealed class InvocationJournal : IAsyncDisposable
             catch (Exception exception) when (!_givingUp.IsCancellationRequested)
             {
                 // Whatever it is, the rows are kept: the operator sees the reason, callers the full buffer.
+                lock (_lock)
+                {
+                    _lastError = exception.Message;
+                }
+
                 DatabaseLog.FlushFailed(_log, exception, rows.Count, attempt, delay.TotalMilliseconds);
             }
             catch (Exception exception)
@@ -293,6 +311,7 @@ public sealed class InvocationJournal : IAsyncDisposable
         lock (_lock)
         {
             _buffer.Committed(batch);
+            _lastError = null;
             WakeLocked();
         }
 

@@ -16,8 +16,16 @@ internal sealed class JournalBuffer(JournalOptions options)
     private long _bytes;
     private long _waitingBytes;
     private int _waitingStrict;
+    private long? _writingSince;
 
     public int Waiting => _waiting.Count;
+
+    /// <summary>Rows that are not committed, those without room included.</summary>
+    public int Rows => _rows + _roomWaiters.Count;
+
+    /// <summary>The time stamp of the oldest row that is not committed; null when there is none.</summary>
+    public long? Oldest => _writingSince
+        ?? (_waiting.TryPeek(out var entry) ? entry.At : _roomWaiters.First is { } first ? first.Value.At : null);
 
     /// <summary>Nothing waits and nobody waits for room.</summary>
     public bool IsEmpty => _waiting.Count == 0 && _roomWaiters.Count == 0;
@@ -33,9 +41,10 @@ internal sealed class JournalBuffer(JournalOptions options)
         RowOverhead + (row.Payload?.Length ?? 0) + (row.Result?.Length ?? 0) + (row.Log?.Length ?? 0) + (2L * (row.ErrorJson?.Length ?? 0));
 
     /// <summary>Adds a row. <paramref name="committed"/> is completed when it is committed; null when nobody waits for that.</summary>
-    public void Add(InvocationRow row, long size, TaskCompletionSource? committed)
+    /// <param name="at">The clock's time stamp when the caller came.</param>
+    public void Add(InvocationRow row, long size, TaskCompletionSource? committed, long at)
     {
-        _waiting.Enqueue(new Entry(row, size, committed));
+        _waiting.Enqueue(new Entry(row, size, committed, at));
         _visible.TryAdd((row.TenantId, row.Id), row);
         _rows++;
         _bytes += size;
@@ -67,6 +76,7 @@ internal sealed class JournalBuffer(JournalOptions options)
         }
 
         _waitingBytes -= bytes;
+        _writingSince = batch.Count > 0 ? batch[0].At : null;
         return batch;
     }
 
@@ -80,6 +90,7 @@ internal sealed class JournalBuffer(JournalOptions options)
             _bytes -= entry.Size;
         }
 
+        _writingSince = null;
         while (_roomWaiters.First is { } first)
         {
             var waiter = first.Value;
@@ -92,7 +103,7 @@ internal sealed class JournalBuffer(JournalOptions options)
 
             if (waiter.Admitted.TrySetResult())
             {
-                Add(waiter.Row, waiter.Size, waiter.Committed);
+                Add(waiter.Row, waiter.Size, waiter.Committed, waiter.At);
             }
         }
     }
@@ -114,8 +125,8 @@ internal sealed class JournalBuffer(JournalOptions options)
 
     private bool HasRoomAfter(RoomWaiter waiter) => _rows == 0 || (_rows < options.MaxRows && _bytes + waiter.Size <= options.MaxBytes);
 
-    internal readonly record struct Entry(InvocationRow Row, long Size, TaskCompletionSource? Committed);
+    internal readonly record struct Entry(InvocationRow Row, long Size, TaskCompletionSource? Committed, long At);
 
     /// <summary>A caller without room. <see cref="Admitted"/> is cancelled by its token, or completed when its row has been added for it.</summary>
-    internal sealed record RoomWaiter(InvocationRow Row, long Size, TaskCompletionSource? Committed, TaskCompletionSource Admitted);
+    internal sealed record RoomWaiter(InvocationRow Row, long Size, TaskCompletionSource? Committed, TaskCompletionSource Admitted, long At);
 }

@@ -1,5 +1,7 @@
+using System.Globalization;
 using Flint.Contracts.Host;
 using Flint.Data;
+using Flint.Data.Invocations;
 using Flint.Runtime.Invocation;
 using Flint.Runtime.Loops;
 using Flint.Runtime.Sandboxing;
@@ -9,9 +11,13 @@ namespace Flint.Server.Observability;
 
 /// <summary>Whether this server can do its work, part by part. Thread-safe.</summary>
 internal sealed class HealthService(
-    IDatabase database, EngineRegistry engines, EngineReports reports, Dispatcher dispatcher, HistoryPruner history, CodePruner code)
+    IDatabase database, EngineRegistry engines, EngineReports reports, Dispatcher dispatcher, InvocationJournal journal,
+    HistoryPruner history, CodePruner code)
 {
     private const string Ok = "ok", Degraded = "degraded", Failed = "failed";
+
+    /// <summary>A hundred times the window in which records are written by default.</summary>
+    private static readonly TimeSpan LagPatience = TimeSpan.FromSeconds(5);
 
     private static readonly TimeSpan PingPatience = TimeSpan.FromSeconds(2);
 
@@ -19,6 +25,7 @@ internal sealed class HealthService(
     {
         List<HealthCheckView> checks = [await StoreAsync(cancellationToken), .. await EnginesAsync(cancellationToken)];
         checks.Add(new HealthCheckView("invocations", Ok, $"{dispatcher.InFlight} in flight", null));
+        checks.Add(History(journal.State));
         checks.AddRange(new BackgroundLoop[] { history, code }.Select(Loop));
         var works = checks[0].Status == Ok && engines.Engines.Any(engine => engine.Unavailable is null);
         return new HealthView(works ? "ready" : "unready", checks);
@@ -47,6 +54,14 @@ internal sealed class HealthService(
             var status = engine.Unavailable is not null ? Failed : findings.Length > 0 ? Degraded : Ok;
             return new HealthCheckView($"engine:{engine.Name}", status, engine.Unavailable ?? report?.Summary, findings.Length == 0 ? null : findings);
         });
+    }
+
+    /// <summary>Degraded while the store fails, and also when it is merely far behind: what is not written is lost with the process.</summary>
+    private static HealthCheckView History(JournalState state)
+    {
+        var lag = string.Create(CultureInfo.InvariantCulture, $"{state.Rows} records not written yet, the oldest for {(long)state.OldestAge.TotalMilliseconds} ms");
+        return new HealthCheckView("history", state.LastError is null && state.OldestAge < LagPatience ? Ok : Degraded,
+            state.LastError is null ? lag : $"{lag}; the last write failed: {state.LastError}", null);
     }
 
     private static HealthCheckView Loop(BackgroundLoop loop) =>
