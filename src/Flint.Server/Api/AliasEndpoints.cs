@@ -13,11 +13,11 @@ internal static class AliasEndpoints
     {
         var group = routes.MapGroup("/api/functions/{name}/aliases").WithTags("Aliases");
         group.MapPost("", CreateAsync).WithName("createAlias").WithSummary("Name a version")
-            .Accepts<CreateAliasRequest>("application/json").Produces<AliasView>(201).Refuses(400, 404, 409, 415);
+            .Accepts<CreateAliasRequest>("application/json").Produces<AliasView>(201).Refuses(400, 404, 409, 413, 415);
         group.MapGet("", ListAsync).WithName("listAliases").WithSummary("List aliases by name").Produces<Page<AliasView>>().Refuses(400, 404);
         group.MapGet("{alias}", GetAsync).WithName("getAlias").WithSummary("Get an alias").Produces<AliasView>().Refuses(404);
         group.MapPut("{alias}", UpdateAsync).WithName("updateAlias").WithSummary("Point an alias at another version: deploy, roll back")
-            .Accepts<UpdateAliasRequest>("application/json").Produces<AliasView>().Refuses(400, 404, 412, 415);
+            .Accepts<UpdateAliasRequest>("application/json").Produces<AliasView>().Refuses(400, 404, 412, 413, 415);
         group.MapDelete("{alias}", DeleteAsync).WithName("deleteAlias").WithSummary("Delete an alias").Produces(204).Refuses(404);
     }
 

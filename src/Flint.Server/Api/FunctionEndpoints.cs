@@ -25,12 +25,12 @@ internal static class FunctionEndpoints
         group.MapGet("{name}", GetAsync).WithName("getFunction").WithSummary("Get a function, or one of its versions")
             .Produces<FunctionView>().Refuses(400, 404);
         group.MapPatch("{name}", UpdateAsync).WithName("updateFunction").WithSummary("Change settings; what is not given stays")
-            .Accepts<UpdateFunctionRequest>("application/json").Produces<FunctionView>().Refuses(400, 404, 412, 415);
+            .Accepts<UpdateFunctionRequest>("application/json").Produces<FunctionView>().Refuses(400, 404, 412, 413, 415);
         group.MapPut("{name}/code", UpdateCodeAsync).WithMetadata(new AcceptsZip()).WithName("updateFunctionCode")
             .WithSummary("Replace the code; a JSON object or a raw zip")
             .Accepts<UpdateCodeRequest>("application/json", "application/zip").Produces<FunctionView>().Refuses(400, 404, 412, 413, 415);
         group.MapGet("{name}/code", DownloadAsync).WithName("downloadFunctionCode").WithSummary("Download the deployed zip")
-            .Produces(200, contentType: "application/zip").Produces(304).Refuses(400, 404);
+            .Produces(200, contentType: "application/zip").Produces(304).Refuses(400, 404, 503);
         group.MapDelete("{name}", DeleteAsync).WithName("deleteFunction").WithSummary("Delete a function, or one version of it")
             .Produces(204).Refuses(400, 404, 409);
     }

@@ -2,7 +2,9 @@ using System.Globalization;
 using System.Text.Json;
 using Flint.Contracts;
 using Flint.Contracts.Errors;
+using Flint.Data;
 using Flint.Runtime.Invocation;
+using Flint.Server.Packages;
 using Flint.Server.Services;
 
 namespace Flint.Server.Api;
@@ -37,6 +39,8 @@ internal static class ProblemMapping
         ["throttled"] = 429,
         ["internal_error"] = 500,
         ["engine_unavailable"] = 503,
+        ["code_unavailable"] = 503,
+        ["store_unavailable"] = 503,
         ["stopping"] = 503,
     };
 
@@ -58,6 +62,16 @@ internal static class ProblemMapping
         413 => Make("body_too_large", detail ?? "The request's body is too large."),
         415 => Make("unsupported_media_type", detail ?? "The request's content type is not taken here."),
         _ => Make(status >= 500 ? "internal_error" : "bad_request", detail ?? "The request was refused.") with { Status = status },
+    };
+
+    /// <summary>The server's own fault, without its internals: those stand in the log under the correlation id.</summary>
+    public static Problem From(Exception exception) => exception switch
+    {
+        CodeMissingException => Make("code_unavailable",
+            "The function's code cannot be read from the store, so it did not run. Deploy the code again; the server's log has the details under the correlation id."),
+        DatabaseException => Make("store_unavailable",
+            "The server cannot reach its database at the moment; its log has the details under the correlation id."),
+        _ => Make("internal_error", "Something went wrong in the server; its log has the details under the correlation id."),
     };
 
     /// <summary>An invocation that did not run; null when it ran, also when it failed: that is a result.</summary>

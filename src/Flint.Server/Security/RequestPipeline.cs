@@ -42,9 +42,7 @@ internal sealed partial class RequestPipeline(RequestDelegate next, RequestProte
         {
             var correlationId = Guid.NewGuid().ToString("n");
             LogUnhandled(exception, http.Request.Method, http.GetEndpoint()?.DisplayName ?? "(no route)", correlationId);
-            await AnswerAsync(http, ProblemMapping.Make("internal_error", "Something went wrong in the server; its log has the details under the correlation id.")
-                with
-            { CorrelationId = correlationId }).ConfigureAwait(false);
+            await AnswerAsync(http, ProblemMapping.From(exception) with { CorrelationId = correlationId }).ConfigureAwait(false);
         }
     }
 
