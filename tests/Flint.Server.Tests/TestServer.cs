@@ -36,7 +36,7 @@ internal sealed class TestServer : IAsyncDisposable
     public HttpClient Http { get; }
 
     public static async Task<TestServer> StartAsync(
-        FakeEngine? engine = null, string? dataPath = null, Action<IServiceCollection>? services = null, params string[] args)
+        FakeEngine? engine = null, string? dataPath = null, Action<IServiceCollection>? services = null, TimeProvider? time = null, params string[] args)
     {
         var path = dataPath ?? Directory.CreateTempSubdirectory("flint-server-").FullName;
         engine ??= new FakeEngine();
@@ -45,6 +45,11 @@ internal sealed class TestServer : IAsyncDisposable
             builder.Logging.SetMinimumLevel(LogLevel.Error);
             builder.Services.RemoveAll<ISandboxEngine>();
             builder.Services.AddSingleton<ISandboxEngine>(engine);
+            if (time is not null)
+            {
+                builder.Services.AddSingleton(time);
+            }
+
             services?.Invoke(builder.Services);
         });
         await ServerHost.StartAsync(app, CancellationToken.None);
