@@ -32,9 +32,9 @@ internal sealed class Leftovers(long uidBase, int uidCount)
     public static IReadOnlyList<string> Cgroups(string tenant) =>
         [.. CgroupRoots().SelectMany(Children).Select(instance => Path.Combine(instance, tenant)).SelectMany(Children)];
 
-    /// <summary>Mounts of this process's namespace that a launcher could have left.</summary>
+    /// <summary>Mounts of this process's namespace that show a function's code.</summary>
     public static IReadOnlyList<string> Mounts(string codeFolder) =>
-        [.. File.ReadAllLines("/proc/self/mountinfo").Where(line => line.Contains(codeFolder, StringComparison.Ordinal) || line.Contains("flint", StringComparison.Ordinal))];
+        [.. File.ReadAllLines("/proc/self/mountinfo").Where(line => line.Contains(codeFolder, StringComparison.Ordinal))];
 
     // They come and go while they are looked at.
     private static IReadOnlyList<string> Children(string directory)
