@@ -91,7 +91,8 @@ public sealed class WrongInputTests(Release release, RunningServer running) : IC
             handler = "main.handler",
             // Room for a 100 MB result; the one without end fills any.
             memoryMb = 512,
-            timeoutMs = 3000,
+            // Only those that must run out of time get little of it: a busy machine is slow to fill memory.
+            timeoutMs = expected == "TimedOut" ? 3000 : 60000,
             code = new { inline = $"def handler(event, context):\n    if event == 'well': return 'well'\n    {body}\n" },
         });
 
