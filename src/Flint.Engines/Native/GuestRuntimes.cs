@@ -1,4 +1,5 @@
 using System.Collections.ObjectModel;
+using System.ComponentModel;
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
@@ -98,14 +99,35 @@ internal sealed partial class GuestRuntimes
         }
     }
 
+    // A broken interpreter is one that is not there: the other languages must not suffer.
     private static async Task<string?> NodeMajorAsync(string path, CancellationToken cancellationToken)
     {
         var start = new ProcessStartInfo(path, ["--version"]) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment.Clear();
-        using var process = Process.Start(start) ?? throw new EngineException($"{path} could not be started.");
-        var output = await process.StandardOutput.ReadToEndAsync(cancellationToken).WaitAsync(VersionLimit, cancellationToken);
-        var match = NodeVersion().Match(output);
-        return match.Success ? match.Groups[1].Value : null;
+        try
+        {
+            using var process = Process.Start(start);
+            if (process is null)
+            {
+                return null;
+            }
+
+            try
+            {
+                var output = await process.StandardOutput.ReadToEndAsync(cancellationToken).WaitAsync(VersionLimit, cancellationToken);
+                var match = NodeVersion().Match(output);
+                return match.Success ? match.Groups[1].Value : null;
+            }
+            catch (TimeoutException)
+            {
+                process.Kill();
+                return null;
+            }
+        }
+        catch (Win32Exception)
+        {
+            return null;
+        }
     }
 
     [GeneratedRegex(@"^python3\.\d+$")]

@@ -27,6 +27,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
     private GuestRuntimes _runtimes = GuestRuntimes.None;
     private RawOutputPump? _pump;
     private volatile Launcher? _current;
+    private volatile string _restartFailure = "it ended by itself";
     private Task _supervisor = Task.CompletedTask;
     private int _disposed;
 
@@ -41,6 +42,8 @@ internal sealed partial class NativeEngine : ISandboxEngine
     public string Name => "native";
 
     public EngineCapabilities Capabilities { get; private set; } = new([], false, false, []);
+
+    public string? Trouble => _current is null ? $"The launcher is being restarted: {_restartFailure}." : null;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -82,7 +85,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
     {
         var runtime = _runtimes.Find(spec.Runtime) ?? throw new EngineException(
             $"Runtime {spec.Runtime} is not on this host; there are: {string.Join(", ", _runtimes.Names)}.");
-        var launcher = _current ?? throw new EngineException("The launcher is being restarted; try again.");
+        var launcher = _current ?? throw new EngineException(Trouble ?? "The launcher is being restarted.");
         var cell = await launcher.Stock.TakeAsync(spec.TenantId, cancellationToken);
         var sandbox = new NativeSandbox(launcher.Session, cell, _pump!, _time);
         try
@@ -206,6 +209,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
             {
                 // Whatever went wrong (a full disk under the control socket, say), without another try the engine would be dead for good.
                 delay = delay * 2 < LongestRestartDelay ? delay * 2 : LongestRestartDelay;
+                _restartFailure = exception.Message;
                 LogRestartFailed(_logger, delay, exception);
             }
         }

@@ -18,6 +18,10 @@ internal sealed partial class RawOutputPump : IDisposable
     private long _lastToken = WakeToken;
     private volatile bool _stopping;
 
+    /// <summary>Held while the epoll set is touched or closed: a sandbox may be disposed after the pump, when the descriptor's number is another's.</summary>
+    private readonly Lock _set = new();
+    private bool _closed;
+
     public RawOutputPump(ILogger<RawOutputPump> logger)
     {
         _logger = logger;
@@ -31,17 +35,17 @@ internal sealed partial class RawOutputPump : IDisposable
     {
         var token = Interlocked.Increment(ref _lastToken);
         _outputs[token] = output;
-        Libc.ControlEpoll(_epoll, Libc.EpollCtlAdd, descriptor, Libc.EpollIn | Libc.EpollOneShot, token);
+        Control(Libc.EpollCtlAdd, descriptor, Libc.EpollIn | Libc.EpollOneShot, token);
         return token;
     }
 
     public void Rearm(int descriptor, long token) =>
-        Libc.ControlEpoll(_epoll, Libc.EpollCtlMod, descriptor, Libc.EpollIn | Libc.EpollOneShot, token);
+        Control(Libc.EpollCtlMod, descriptor, Libc.EpollIn | Libc.EpollOneShot, token);
 
     public void Remove(int descriptor, long token)
     {
         _outputs.TryRemove(token, out _);
-        Libc.ControlEpoll(_epoll, Libc.EpollCtlDel, descriptor, 0, token);
+        Control(Libc.EpollCtlDel, descriptor, 0, token);
     }
 
     public void Dispose()
@@ -49,8 +53,23 @@ internal sealed partial class RawOutputPump : IDisposable
         _stopping = true;
         Libc.SignalEvent(_wake);
         _thread.Join();
-        Libc.Close(_epoll);
-        Libc.Close(_wake);
+        lock (_set)
+        {
+            _closed = true;
+            Libc.Close(_epoll);
+            Libc.Close(_wake);
+        }
+    }
+
+    private void Control(int operation, int descriptor, uint events, long token)
+    {
+        lock (_set)
+        {
+            if (!_closed)
+            {
+                Libc.ControlEpoll(_epoll, operation, descriptor, events, token);
+            }
+        }
     }
 
     private void Run()

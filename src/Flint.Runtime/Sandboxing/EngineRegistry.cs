@@ -121,7 +121,7 @@ public sealed partial class EngineRegistry : IAsyncDisposable
 
         public EngineStatus Status
         {
-            get => _status;
+            get => _status is { Unavailable: null } status && Engine.Trouble is { } trouble ? status with { Unavailable = trouble } : _status;
             set => _status = value;
         }
     }

@@ -9,6 +9,9 @@ public interface ISandboxEngine : IAsyncDisposable
     /// <summary>What this host lets the engine do; fixed once <see cref="StartAsync"/> has completed.</summary>
     EngineCapabilities Capabilities { get; }
 
+    /// <summary>Why a started engine can make no sandbox at this moment, such as a helper process that is being restarted; null when it can.</summary>
+    string? Trouble => null;
+
     /// <summary>Probes the host and makes ready. Throws <see cref="EngineException"/> with advice when the engine cannot work at all.</summary>
     Task StartAsync(CancellationToken cancellationToken);
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using Flint.Engines.Native;
 using Flint.Runtime.Sandboxing;
+using Flint.TestKit.Time;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Flint.Engines.Tests.Native;
@@ -171,6 +172,27 @@ public sealed class FakeLauncherTests : IDisposable
         }
 
         await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(Spec(), CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task A_launcher_that_cannot_be_restarted_is_said_as_trouble()
+    {
+        await using var engine = await StartAsync("die-at-guest");
+        engine.Trouble.ShouldBeNull();
+        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), "die-at-start die-at-guest");
+        var lost = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await lost.Exited.WaitAsync(Limit);
+        await Eventually.True(() => engine.Trouble?.Contains("no namespaces here", StringComparison.Ordinal) == true, "the reason of the failed restart is said");
+        await lost.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
+    public async Task A_sandbox_can_be_destroyed_after_its_engine()
+    {
+        var engine = await StartAsync("");
+        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await engine.DisposeAsync();
+        await sandbox.DestroyAsync().WaitAsync(Limit);
     }
 
     [Fact]
