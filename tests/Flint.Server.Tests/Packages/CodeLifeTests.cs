@@ -94,7 +94,7 @@ public sealed class CodeLifeTests
         Unpacked().ShouldBe([used, current, late], ignoreOrder: true);
         Stored().ShouldBe([used, current, late], ignoreOrder: true);
 
-        (await server.InvokeAsync("used")).Text("start").ShouldBe("warm");
+        (await server.InvokeAsync("used")).Text("status").ShouldBe("COMPLETED");
         (await server.DeployAsync("again", code: "old = 1")).Text("codeSha256").ShouldBe(dropped);
         (await server.InvokeAsync("again")).Text("status").ShouldBe("COMPLETED");
 
