@@ -19,6 +19,9 @@ internal static partial class DatabaseLog
     [LoggerMessage(3005, LogLevel.Critical, "{Rows} history records were not written before the server stopped and are lost")]
     public static partial void RecordsLost(ILogger logger, int rows);
 
+    [LoggerMessage(3007, LogLevel.Error, "The database refuses the history record of invocation {InvocationId}; it is stored without payload, result, log and error")]
+    public static partial void RecordRefused(ILogger logger, string invocationId);
+
     [LoggerMessage(3006, LogLevel.Warning, "The connection to PostgreSQL broke; trying again (attempt {Attempt})")]
     public static partial void Reconnecting(ILogger logger, Exception exception, int attempt);
 }

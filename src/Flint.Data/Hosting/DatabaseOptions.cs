@@ -33,7 +33,10 @@ public sealed class DatabaseOptions
     /// <summary><c>Flint:Database:JournalMaxRows</c>. Records buffered before callers wait. 1 to 1000000, default 20000: over a second of full load.</summary>
     public int JournalMaxRows { get; init; } = 20_000;
 
-    /// <summary><c>Flint:Database:JournalMaxBytes</c>. Bytes buffered before callers wait. 1 MB to 16 GB, default 64 MB: a handful of the largest records.</summary>
+    /// <summary>
+    /// <c>Flint:Database:JournalMaxBytes</c>. Bytes buffered before callers wait. When those who wait hold half as much again, or are more than one for each
+    /// 64 KB of it, new invocations are refused as <c>throttled</c>. 1 MB to 16 GB, default 64 MB: a handful of the largest records.
+    /// </summary>
     public long JournalMaxBytes { get; init; } = 64L << 20;
 
     /// <summary>

@@ -10,13 +10,11 @@ namespace Flint.Data.Invocations;
 /// </summary>
 public sealed class InvocationJournal : IAsyncDisposable
 {
-    private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(50);
-    private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(5);
-
     private readonly IInvocationStore _store;
     private readonly JournalOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
+    private readonly JournalWriter _writer;
     private readonly Lock _lock = new();
     private readonly JournalBuffer _buffer;
     private readonly ITimer _window;
@@ -27,8 +25,10 @@ public sealed class InvocationJournal : IAsyncDisposable
     private bool _due;
     private bool _woken;
     private bool _closed;
+    private long _written;
+    private long _wakeAfter = long.MaxValue;
+    private Action? _onWritten;
     private Task? _disposal;
-    private string? _lastError;
 
     public InvocationJournal(IInvocationStore store)
         : this(store, new JournalOptions(), TimeProvider.System, NullLogger<InvocationJournal>.Instance)
@@ -41,6 +41,7 @@ public sealed class InvocationJournal : IAsyncDisposable
         _options = options;
         _time = time;
         _log = log;
+        _writer = new JournalWriter(store, time, log);
         _buffer = new JournalBuffer(options);
         _givingUp = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
         using (ExecutionContext.SuppressFlow())
@@ -86,8 +87,27 @@ public sealed class InvocationJournal : IAsyncDisposable
         {
             lock (_lock)
             {
-                return new JournalState(_buffer.Rows, _buffer.Oldest is { } oldest ? _time.GetElapsedTime(oldest) : TimeSpan.Zero, _lastError);
+                return new JournalState(_buffer.Rows, _buffer.Oldest is { } oldest ? _time.GetElapsedTime(oldest) : TimeSpan.Zero, _writer.LastError);
             }
+        }
+    }
+
+    /// <summary>
+    /// True while callers that wait for room hold more than the buffer's limits allow beside it: what has run is recorded all the same, so nothing more
+    /// should be run. Costs a field read.
+    /// </summary>
+    public bool IsOverloaded => _buffer.IsOverloaded;
+
+    /// <summary>
+    /// Calls <paramref name="action"/>, which must be short and not throw, each time that more than <paramref name="bytes"/> (about) were
+    /// committed. One action at a time; null ends it.
+    /// </summary>
+    public void OnWritten(long bytes, Action? action)
+    {
+        lock (_lock)
+        {
+            _wakeAfter = action is null ? long.MaxValue : bytes;
+            _onWritten = action;
         }
     }
 
@@ -121,7 +141,8 @@ public sealed class InvocationJournal : IAsyncDisposable
             return stored;
         }
 
-        var merged = stored.Rows.Concat(buffered.Select(InvocationRules.WithoutData))
+        var newest = buffered.OrderByDescending(row => row.Id, StringComparer.Ordinal).Take(query.Limit + 1).Select(InvocationRules.ForList);
+        var merged = stored.Rows.Concat(newest)
             .DistinctBy(row => row.Id)
             .OrderByDescending(row => row.Id, StringComparer.Ordinal)
             .Take(query.Limit + 1)
@@ -221,9 +242,11 @@ public sealed class InvocationJournal : IAsyncDisposable
 
             while (TakeBatch() is { } batch)
             {
-                if (!await WriteAsync(batch))
+                var written = await _writer.WriteAsync(batch.ConvertAll(static entry => entry.Row), _givingUp.Token);
+                Committed(batch[..written]);
+                if (written < batch.Count)
                 {
-                    GiveUp(batch);
+                    GiveUp(batch[written..]);
                     return;
                 }
             }
@@ -259,62 +282,22 @@ public sealed class InvocationJournal : IAsyncDisposable
         }
     }
 
-    /// <summary>Tries until the store has the batch. False: the time for that is over.</summary>
-    private async Task<bool> WriteAsync(List<JournalBuffer.Entry> batch)
-    {
-        var rows = batch.ConvertAll(static entry => entry.Row);
-        var delay = FirstRetry;
-        for (var attempt = 1; ; attempt++)
-        {
-            try
-            {
-                await _store.AppendAsync(rows, _givingUp.Token);
-                Committed(batch);
-                if (attempt > 1)
-                {
-                    DatabaseLog.FlushRecovered(_log, attempt - 1);
-                }
-
-                return true;
-            }
-            catch (Exception exception) when (!_givingUp.IsCancellationRequested)
-            {
-                // Whatever it is, the rows are kept: the operator sees the reason, callers the full buffer.
-                lock (_lock)
-                {
-                    _lastError = exception.Message;
-                }
-
-                DatabaseLog.FlushFailed(_log, exception, rows.Count, attempt, delay.TotalMilliseconds);
-            }
-            catch (Exception exception)
-            {
-                DatabaseLog.FlushFailed(_log, exception, rows.Count, attempt, 0);
-                return false;
-            }
-
-            try
-            {
-                await Task.Delay(delay, _time, _givingUp.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                return false;
-            }
-
-            delay = delay * 2 < LastRetry ? delay * 2 : LastRetry;
-        }
-    }
-
     private void Committed(List<JournalBuffer.Entry> batch)
     {
+        Action? wake = null;
         lock (_lock)
         {
             _buffer.Committed(batch);
-            _lastError = null;
             WakeLocked();
+            _written += batch.Sum(static entry => entry.Size);
+            if (_written > _wakeAfter)
+            {
+                _written = 0;
+                wake = _onWritten;
+            }
         }
 
+        wake?.Invoke();
         foreach (var entry in batch)
         {
             entry.Committed?.TrySetResult();

@@ -64,8 +64,11 @@ public sealed record InvocationQuery
     public string? BeforeId { get; init; }
 }
 
-/// <summary>A page; rows carry no payload, result or log. <see cref="HasMore"/>: another page follows.</summary>
+/// <summary>A page; rows carry no payload, result or log, and of an error no stack and at most 1000 characters of message. <see cref="HasMore"/>: another page follows.</summary>
 public sealed record InvocationPage(IReadOnlyList<InvocationRow> Rows, bool HasMore);
 
-/// <summary>What history keeps of each tenant's finished invocations; null means without that limit. Age counts from an invocation's end.</summary>
-public sealed record Retention(TimeSpan? MaxAge, long? MaxCount);
+/// <summary>
+/// What history keeps of each tenant's finished invocations; null means without that limit. Age counts from an invocation's end, bytes are those of
+/// payload, result, log and error.
+/// </summary>
+public sealed record Retention(TimeSpan? MaxAge, long? MaxCount, long? MaxBytes = null);

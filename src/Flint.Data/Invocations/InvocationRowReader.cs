@@ -2,7 +2,7 @@ using System.Data.Common;
 
 namespace Flint.Data.Invocations;
 
-/// <summary>Reads rows in the order of <see cref="InvocationSql.Columns"/>; how ids and times are kept is the provider's.</summary>
+/// <summary>Reads rows in the order of <see cref="InvocationSql"/>'s columns; without data, as lists carry them. How ids and times are kept is the provider's.</summary>
 internal abstract class InvocationRowReader
 {
     public InvocationRow Read(DbDataReader reader, bool withData) => new()
@@ -28,7 +28,7 @@ internal abstract class InvocationRowReader
         Engine = Text(reader, 18),
         SandboxId = Text(reader, 19),
         Unenforced = Text(reader, 20),
-        ErrorJson = Text(reader, 21),
+        ErrorJson = withData ? Text(reader, 21) : ErrorBrief.Of(Text(reader, 21)),
         LogDroppedLines = reader.IsDBNull(22) ? 0 : reader.GetInt64(22),
         LogDroppedBytes = reader.IsDBNull(23) ? 0 : reader.GetInt64(23),
         Payload = withData ? Bytes(reader, 24) : null,

@@ -68,7 +68,14 @@ internal static class InvocationRules
             && (query.To is null || created < query.To.Value.ToUnixTimeMilliseconds());
     }
 
-    public static InvocationRow WithoutData(InvocationRow row) => row with { Payload = null, Result = null, Log = null };
+    /// <summary>The row as lists carry it.</summary>
+    public static InvocationRow ForList(InvocationRow row) =>
+        row with { Payload = null, Result = null, Log = null, ErrorJson = ErrorBrief.Of(row.ErrorJson) };
+
+    /// <summary>What the row takes in the cold table, in bytes: what retention's limit counts.</summary>
+    public static long DataBytes(InvocationRow row) =>
+        (row.Payload?.Length ?? 0L) + (row.Result?.Length ?? 0) + (row.Log?.Length ?? 0)
+        + (row.ErrorJson is { } error ? System.Text.Encoding.UTF8.GetByteCount(error) : 0);
 
     /// <summary>Cuts rows that were read one beyond the limit.</summary>
     public static InvocationPage Page(List<InvocationRow> rows, int limit)

@@ -6,14 +6,16 @@ namespace Flint.Data.Invocations;
 internal static class InvocationSql
 {
     /// <summary>In the order in which <see cref="InvocationRowReader"/> reads them.</summary>
-    public const string Columns = """
+    private const string Hot = """
         i.tenant_id, i.id, i.status, i.mode, i.function_id, i.function_name, i.version, i.qualifier, i.error_type,
         i.created_at, i.started_at, i.completed_at, i.duration_ms, i.init_duration_ms, i.billed_ms, i.memory_mb, i.peak_memory_bytes,
-        i.cold_start, i.engine, i.sandbox_id, i.unenforced, d.error, d.log_dropped_lines, d.log_dropped_bytes
+        i.cold_start, i.engine, i.sandbox_id, i.unenforced
         """;
 
+    private const string Cold = "d.log_dropped_lines, d.log_dropped_bytes";
+
     public const string Get = $"""
-        SELECT {Columns}, d.payload, d.result, d.log
+        SELECT {Hot}, d.error, {Cold}, d.payload, d.result, d.log
         FROM invocations i LEFT JOIN invocation_data d ON d.tenant_id = i.tenant_id AND d.id = i.id
         WHERE i.tenant_id = @tenant AND i.id = @id
         """;
@@ -37,9 +39,14 @@ internal static class InvocationSql
 
     /// <summary>What is older than a bound, and then beyond the count or finished before the age's limit.</summary>
     public const string Doomed = $"""
-        SELECT id FROM invocations
+        SELECT id, data_bytes FROM invocations
         WHERE tenant_id = @tenant AND id < @below AND {Finished} AND (id < @counted OR coalesce(completed_at, created_at) < @age)
         ORDER BY id LIMIT @page
+        """;
+
+    /// <summary>The oldest page of finished rows; <c>older</c> is the size of those before each in the page.</summary>
+    public const string Oldest = $"""
+        SELECT id, data_bytes, sum(data_bytes) OVER (ORDER BY id) - data_bytes AS older FROM oldest
         """;
 
     /// <summary>
@@ -60,7 +67,7 @@ internal static class InvocationSql
         Append(where, query.From is not null, "id >= @fromId AND created_at >= @from");
         Append(where, query.To is not null, "id < @toId AND created_at < @to");
         return $"""
-            SELECT {Columns}
+            SELECT {Hot}, substr(d.error, 1, {ErrorBrief.PrefixLength}), {Cold}
             FROM (SELECT * FROM invocations {(nameIndex ? IndexFor(query) : "")} WHERE {where} ORDER BY id DESC LIMIT @take) i
             LEFT JOIN invocation_data d ON d.tenant_id = i.tenant_id AND d.id = i.id
             ORDER BY i.id DESC

@@ -17,6 +17,8 @@ internal sealed class JournalBuffer(JournalOptions options)
     private long _waitingBytes;
     private int _waitingStrict;
     private long? _writingSince;
+    private long _roomWaiterBytes;
+    private volatile bool _overloaded;
 
     public int Waiting => _waiting.Count;
 
@@ -26,6 +28,9 @@ internal sealed class JournalBuffer(JournalOptions options)
     /// <summary>The time stamp of the oldest row that is not committed; null when there is none.</summary>
     public long? Oldest => _writingSince
         ?? (_waiting.TryPeek(out var entry) ? entry.At : _roomWaiters.First is { } first ? first.Value.At : null);
+
+    /// <summary>True while those who wait for room hold more than <see cref="JournalOptions"/> allows. The one member that needs no lock.</summary>
+    public bool IsOverloaded => _overloaded;
 
     /// <summary>Nothing waits and nobody waits for room.</summary>
     public bool IsEmpty => _waiting.Count == 0 && _roomWaiters.Count == 0;
@@ -52,7 +57,12 @@ internal sealed class JournalBuffer(JournalOptions options)
         _waitingStrict += committed is null ? 0 : 1;
     }
 
-    public LinkedListNode<RoomWaiter> AddRoomWaiter(RoomWaiter waiter) => _roomWaiters.AddLast(waiter);
+    public LinkedListNode<RoomWaiter> AddRoomWaiter(RoomWaiter waiter)
+    {
+        var node = _roomWaiters.AddLast(waiter);
+        CountRoomWaiters(waiter.Size);
+        return node;
+    }
 
     /// <summary>Forgets a caller that waits no longer; one that was admitted is not there any more.</summary>
     public void RemoveRoomWaiter(LinkedListNode<RoomWaiter> waiter)
@@ -60,6 +70,7 @@ internal sealed class JournalBuffer(JournalOptions options)
         if (waiter.List is not null)
         {
             _roomWaiters.Remove(waiter);
+            CountRoomWaiters(-waiter.Value.Size);
         }
     }
 
@@ -101,6 +112,7 @@ internal sealed class JournalBuffer(JournalOptions options)
                 return;
             }
 
+            CountRoomWaiters(-waiter.Size);
             if (waiter.Admitted.TrySetResult())
             {
                 Add(waiter.Row, waiter.Size, waiter.Committed, waiter.At);
@@ -117,6 +129,7 @@ internal sealed class JournalBuffer(JournalOptions options)
         }
 
         _roomWaiters.Clear();
+        CountRoomWaiters(-_roomWaiterBytes);
     }
 
     public InvocationRow? Find(string tenantId, string id) => _visible.GetValueOrDefault((tenantId, id));
@@ -124,6 +137,12 @@ internal sealed class JournalBuffer(JournalOptions options)
     public List<InvocationRow> Match(Func<InvocationRow, bool> filter) => _visible.Values.Where(filter).ToList();
 
     private bool HasRoomAfter(RoomWaiter waiter) => _rows == 0 || (_rows < options.MaxRows && _bytes + waiter.Size <= options.MaxBytes);
+
+    private void CountRoomWaiters(long bytes)
+    {
+        _roomWaiterBytes += bytes;
+        _overloaded = _roomWaiterBytes > options.MaxRoomWaiterBytes || _roomWaiters.Count > options.MaxRoomWaiters;
+    }
 
     internal readonly record struct Entry(InvocationRow Row, long Size, TaskCompletionSource? Committed, long At);
 

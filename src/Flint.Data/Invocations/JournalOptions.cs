@@ -12,6 +12,12 @@ public sealed record JournalOptions
     /// <summary>Bytes buffered, those being written included, before callers wait. One row alone may be larger.</summary>
     public long MaxBytes { get; init; } = 64L << 20;
 
+    /// <summary>Bytes that callers without room may hold before new invocations should be refused: half as much again as the buffer.</summary>
+    public long MaxRoomWaiterBytes => MaxBytes / 2;
+
+    /// <summary>Callers without room before new invocations should be refused: one for each 64 KB of the buffer, at least 16.</summary>
+    public int MaxRoomWaiters => (int)Math.Clamp(MaxBytes >> 16, 16, 100_000);
+
     /// <summary>Rows written at once; that many do not wait for the window's end.</summary>
     public int BatchRows { get; init; } = 1000;
 

@@ -6,18 +6,23 @@ using NpgsqlTypes;
 namespace Flint.Data.Postgres;
 
 /// <summary>One statement that inserts a batch: a column is an array, and the cold rows go only where the hot ones were new.</summary>
+/// <remarks>The tenants' totals are locked last and in order, so that batches of several servers cannot deadlock over them.</remarks>
 internal static class PostgresAppend
 {
     private const string Sql = """
         WITH added AS (
             INSERT INTO invocations (
                 tenant_id, id, status, mode, function_id, function_name, version, qualifier, error_type, created_at, started_at, completed_at,
-                duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced)
-            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
-            ON CONFLICT DO NOTHING RETURNING tenant_id, id)
+                duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced, data_bytes)
+            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+            ON CONFLICT DO NOTHING RETURNING tenant_id, id, data_bytes),
+        totals AS (
+            INSERT INTO invocation_totals AS t (tenant_id, data_bytes)
+            SELECT tenant_id, sum(data_bytes)::bigint FROM added GROUP BY tenant_id HAVING sum(data_bytes) > 0 ORDER BY tenant_id
+            ON CONFLICT (tenant_id) DO UPDATE SET data_bytes = t.data_bytes + excluded.data_bytes)
         INSERT INTO invocation_data (tenant_id, id, error, log_dropped_lines, log_dropped_bytes, payload, result, log)
         SELECT d.*
-        FROM unnest($22, $23, $24, $25, $26, $27, $28, $29) d (tenant_id, id, error, log_dropped_lines, log_dropped_bytes, payload, result, log)
+        FROM unnest($23, $24, $25, $26, $27, $28, $29, $30) d (tenant_id, id, error, log_dropped_lines, log_dropped_bytes, payload, result, log)
         JOIN added USING (tenant_id, id)
         ON CONFLICT DO NOTHING
         """;
@@ -57,6 +62,7 @@ internal static class PostgresAppend
         Add(parameters, NpgsqlDbType.Text, rows, row => row.Engine);
         Add(parameters, NpgsqlDbType.Text, rows, row => row.SandboxId);
         Add(parameters, NpgsqlDbType.Text, rows, row => row.Unenforced);
+        Add(parameters, NpgsqlDbType.Bigint, rows, InvocationRules.DataBytes);
     }
 
     private static void AddCold(NpgsqlParameterCollection parameters, List<InvocationRow> rows)

@@ -6,11 +6,31 @@ namespace Flint.Data.Postgres;
 
 internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvocationStore
 {
+    private const string Delete = """
+        deleted AS (DELETE FROM invocations i USING doomed d WHERE i.tenant_id = @tenant AND i.id = d.id RETURNING i.id, i.data_bytes),
+            cold AS (DELETE FROM invocation_data c USING deleted d WHERE c.tenant_id = @tenant AND c.id = d.id),
+            totals AS (
+                INSERT INTO invocation_totals AS t (tenant_id, data_bytes)
+                SELECT @tenant, -sum(data_bytes)::bigint FROM deleted HAVING sum(data_bytes) > 0
+                ON CONFLICT (tenant_id) DO UPDATE SET data_bytes = t.data_bytes + excluded.data_bytes)
+        SELECT count(*) FROM deleted
+        """;
+
     private const string DeletePage = $"""
         WITH doomed AS ({InvocationSql.Doomed} FOR UPDATE SKIP LOCKED),
-            deleted AS (DELETE FROM invocations i USING doomed d WHERE i.tenant_id = @tenant AND i.id = d.id RETURNING i.id),
-            cold AS (DELETE FROM invocation_data c USING deleted d WHERE c.tenant_id = @tenant AND c.id = d.id)
-        SELECT count(*) FROM deleted
+            {Delete}
+        """;
+
+    // The total is locked first: another server that prunes waits, and then sees what is left to do. Writers wait for it too, hence at most 64 MB at once.
+    private const string DeleteOver = $"""
+        WITH total AS (
+                SELECT data_bytes - @most AS excess FROM invocation_totals WHERE tenant_id = @tenant AND data_bytes > @most FOR UPDATE),
+            oldest AS (
+                SELECT id, data_bytes FROM invocations
+                WHERE tenant_id = @tenant AND {InvocationSql.Finished} AND (SELECT count(*) FROM total) > 0
+                ORDER BY id LIMIT @page FOR UPDATE SKIP LOCKED),
+            doomed AS (SELECT id FROM ({InvocationSql.Oldest}) o WHERE older < least((SELECT excess FROM total), 67108864)),
+            {Delete}
         """;
 
     private static readonly RowReader Rows = new();
@@ -81,6 +101,11 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
         foreach (var tenant in await ReadAsync(InvocationSql.Tenants, reader => reader.GetString(0), cancellationToken))
         {
             deleted += await PruneTenantAsync(tenant, retention, now, pageSize - deleted, cancellationToken);
+            if (deleted < pageSize && retention.MaxBytes is { } most)
+            {
+                deleted += await PruneBytesAsync(tenant, Math.Max(0, most), pageSize - deleted, cancellationToken);
+            }
+
             if (deleted >= pageSize)
             {
                 break;
@@ -105,6 +130,20 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
             DeletePage, reader => reader.GetInt64(0), cancellationToken,
             ("@tenant", tenant), ("@below", bounds.Below), ("@counted", bounds.Counted), ("@age", Time(bounds.Age)), ("@page", page));
         return (int)deleted[0];
+    }
+
+    private async Task<int> PruneBytesAsync(string tenant, long most, int page, CancellationToken cancellationToken)
+    {
+        var deleted = 0;
+        long last;
+        do
+        {
+            last = (await ReadAsync(
+                DeleteOver, reader => reader.GetInt64(0), cancellationToken, ("@tenant", tenant), ("@most", most), ("@page", page - deleted)))[0];
+            deleted += (int)last;
+        }
+        while (last > 0 && deleted < page);
+        return deleted;
     }
 
     private Task<List<T>> ReadAsync<T>(

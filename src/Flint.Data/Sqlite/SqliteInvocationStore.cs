@@ -9,6 +9,16 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
     // Deleted in one command of the writer: few enough that others hardly wait.
     private const int DeleteChunk = 200;
 
+    // Freeing a large value walks its pages.
+    private const long DeleteChunkBytes = 32L << 20;
+
+    private const string Over = $"""
+        WITH oldest AS (SELECT id, data_bytes FROM invocations WHERE tenant_id = @tenant AND {InvocationSql.Finished} ORDER BY id LIMIT @page)
+        SELECT id, data_bytes FROM ({InvocationSql.Oldest})
+        WHERE older < (SELECT data_bytes FROM invocation_totals WHERE tenant_id = @tenant) - @most
+        ORDER BY id
+        """;
+
     private static readonly RowReader Rows = new();
 
     public async Task AppendAsync(IReadOnlyList<InvocationRow> rows, CancellationToken cancellationToken)
@@ -61,9 +71,12 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
         var deleted = 0;
         foreach (var tenant in await ReadAsync(InvocationSql.Tenants, reader => reader.GetString(0), cancellationToken))
         {
-            foreach (var chunk in (await DoomedAsync(tenant, retention, now, pageSize - deleted, cancellationToken)).Chunk(DeleteChunk))
+            deleted += await DeleteAsync(tenant, await DoomedAsync(tenant, retention, now, pageSize - deleted, cancellationToken), cancellationToken);
+            if (deleted < pageSize && retention.MaxBytes is { } most)
             {
-                deleted += await database.Writer.RunAsync(scope => SqliteInvocationWriter.Delete(scope, tenant, chunk), cancellationToken);
+                var over = await ReadAsync(
+                    Over, ReadSized, cancellationToken, ("@tenant", tenant), ("@page", pageSize - deleted), ("@most", Math.Max(0, most)));
+                deleted += await DeleteAsync(tenant, over, cancellationToken);
             }
 
             if (deleted >= pageSize)
@@ -75,7 +88,26 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
         return deleted;
     }
 
-    private async Task<List<byte[]>> DoomedAsync(string tenant, Retention retention, DateTimeOffset now, int page, CancellationToken cancellationToken)
+    private async Task<int> DeleteAsync(string tenant, List<(byte[] Id, long Bytes)> rows, CancellationToken cancellationToken)
+    {
+        var deleted = 0;
+        for (var from = 0; from < rows.Count;)
+        {
+            var to = from;
+            for (var bytes = 0L; to < rows.Count && to - from < DeleteChunk && bytes < DeleteChunkBytes; to++)
+            {
+                bytes += rows[to].Bytes;
+            }
+
+            var chunk = rows[from..to];
+            deleted += await database.Writer.RunAsync(scope => SqliteInvocationWriter.Delete(scope, tenant, chunk), cancellationToken);
+            from = to;
+        }
+
+        return deleted;
+    }
+
+    private async Task<List<(byte[] Id, long Bytes)>> DoomedAsync(string tenant, Retention retention, DateTimeOffset now, int page, CancellationToken cancellationToken)
     {
         Guid? oldestKept = null;
         if (PruneBounds.Counts(retention))
@@ -87,7 +119,7 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
 
         var bounds = PruneBounds.From(retention, now, oldestKept);
         return await ReadAsync(
-            InvocationSql.Doomed, ReadKey, cancellationToken,
+            InvocationSql.Doomed, ReadSized, cancellationToken,
             ("@tenant", tenant), ("@below", Key(bounds.Below)), ("@counted", Key(bounds.Counted)), ("@age", bounds.Age.ToUnixTimeMilliseconds()), ("@page", page));
     }
 
@@ -120,6 +152,8 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
     }
 
     private static byte[] ReadKey(DbDataReader reader) => reader.GetFieldValue<byte[]>(0);
+
+    private static (byte[] Id, long Bytes) ReadSized(DbDataReader reader) => (ReadKey(reader), reader.GetInt64(1));
 
     private static byte[] Key(Guid id) => id.ToByteArray(bigEndian: true);
 

@@ -8,13 +8,18 @@ internal static class SqliteInvocationWriter
     private const string InsertRow = """
         INSERT INTO invocations (
             tenant_id, id, status, mode, function_id, function_name, version, qualifier, error_type, created_at, started_at, completed_at,
-            duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+            duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced, data_bytes)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
         """;
 
     private const string InsertData = """
         INSERT INTO invocation_data (tenant_id, id, error, log_dropped_lines, log_dropped_bytes, payload, result, log)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+        """;
+
+    private const string AddTotal = """
+        INSERT INTO invocation_totals (tenant_id, data_bytes) VALUES (?, ?)
+        ON CONFLICT (tenant_id) DO UPDATE SET data_bytes = data_bytes + excluded.data_bytes
         """;
 
     private const string DeleteRow = $"DELETE FROM invocations WHERE tenant_id = ? AND id = ? AND {InvocationSql.Finished}";
@@ -27,6 +32,7 @@ internal static class SqliteInvocationWriter
         var insertData = scope.Statement(InsertData);
         Span<byte> id = stackalloc byte[16];
         var added = 0;
+        var totals = new Dictionary<string, long>(StringComparer.Ordinal);
         foreach (var row in rows)
         {
             Guid.ParseExact(row.Id, "D").TryWriteBytes(id, bigEndian: true, out _);
@@ -34,19 +40,26 @@ internal static class SqliteInvocationWriter
             {
                 InsertCold(insertData, row, id);
                 added++;
+                totals[row.TenantId] = totals.GetValueOrDefault(row.TenantId) + InvocationRules.DataBytes(row);
             }
+        }
+
+        foreach (var (tenant, bytes) in totals)
+        {
+            AddToTotal(scope, tenant, bytes);
         }
 
         return added;
     }
 
     /// <summary>Deletes those that are still finished; returns how many.</summary>
-    public static int Delete(SqliteWriteScope scope, string tenantId, byte[][] ids)
+    public static int Delete(SqliteWriteScope scope, string tenantId, List<(byte[] Id, long Bytes)> rows)
     {
         var deleteRow = scope.Statement(DeleteRow);
         var deleteData = scope.Statement(DeleteData);
         var deleted = 0;
-        foreach (var id in ids)
+        var freed = 0L;
+        foreach (var (id, bytes) in rows)
         {
             deleteRow.Bind(1, tenantId);
             deleteRow.Bind(2, id);
@@ -56,10 +69,23 @@ internal static class SqliteInvocationWriter
                 deleteData.Bind(2, id);
                 deleteData.Execute();
                 deleted++;
+                freed += bytes;
             }
         }
 
+        AddToTotal(scope, tenantId, -freed);
         return deleted;
+    }
+
+    private static void AddToTotal(SqliteWriteScope scope, string tenantId, long bytes)
+    {
+        if (bytes != 0)
+        {
+            var add = scope.Statement(AddTotal);
+            add.Bind(1, tenantId);
+            add.Bind(2, bytes);
+            add.Execute();
+        }
     }
 
     private static int Insert(SqliteStatement statement, InvocationRow row, ReadOnlySpan<byte> id)
@@ -85,6 +111,7 @@ internal static class SqliteInvocationWriter
         statement.Bind(19, row.Engine);
         statement.Bind(20, row.SandboxId);
         statement.Bind(21, row.Unenforced);
+        statement.Bind(22, InvocationRules.DataBytes(row));
         return statement.Execute();
     }
 

@@ -24,6 +24,14 @@ public sealed class HistoryOptions
     [Range(0d, 1e15)]
     public long MaxCount { get; set; } = 1_000_000;
 
+    /// <summary>
+    /// How many megabytes of events, results, logs and errors are kept per tenant; the oldest records go first. 0: any number. Retention also runs
+    /// whenever a tenth of this was written.
+    /// </summary>
+    /// <remarks>5 KB for each of a million records; a function may write 7 MB for each.</remarks>
+    [Range(0, 1_000_000_000)]
+    public int MaxMegabytes { get; set; } = 10_240;
+
     /// <summary>How often retention runs, in milliseconds.</summary>
     /// <remarks>Often enough that each run is short.</remarks>
     [Range(1000, 86_400_000)]

@@ -4,20 +4,36 @@ using Flint.Runtime.Loops;
 namespace Flint.Server.Services;
 
 /// <summary>Removes the records that retention no longer keeps, page by page, so that no delete holds the writer for long.</summary>
-internal sealed partial class HistoryPruner(IInvocationStore store, HistoryOptions options, TimeProvider time, ILogger<HistoryPruner> log)
-    : BackgroundLoop("history-pruner", TimeSpan.FromMilliseconds(options.PruneEveryMs), time, log)
+internal sealed partial class HistoryPruner : BackgroundLoop
 {
     private const int PageSize = 500;
 
-    private readonly ILogger _log = log;
+    private readonly IInvocationStore _store;
+    private readonly InvocationJournal _journal;
+    private readonly Retention _retention;
+    private readonly ILogger _log;
+
+    public HistoryPruner(IInvocationStore store, InvocationJournal journal, HistoryOptions options, TimeProvider time, ILogger<HistoryPruner> log)
+        : base("history-pruner", TimeSpan.FromMilliseconds(options.PruneEveryMs), time, log)
+    {
+        _store = store;
+        _journal = journal;
+        _log = log;
+        _retention = new Retention(
+            options.MaxAgeDays == 0 ? null : TimeSpan.FromDays(options.MaxAgeDays),
+            options.MaxCount == 0 ? null : options.MaxCount,
+            options.MaxMegabytes == 0 ? null : (long)options.MaxMegabytes << 20);
+        if (_retention.MaxBytes is { } most)
+        {
+            journal.OnWritten(most / 10, Wake);
+        }
+    }
 
     protected override bool WaitFirst => true;
 
     public override async Task<LoopRun> RunOnceAsync(CancellationToken cancellationToken)
     {
-        var retention = new Retention(
-            options.MaxAgeDays == 0 ? null : TimeSpan.FromDays(options.MaxAgeDays), options.MaxCount == 0 ? null : options.MaxCount);
-        if (retention is { MaxAge: null, MaxCount: null })
+        if (_retention is { MaxAge: null, MaxCount: null, MaxBytes: null })
         {
             return new LoopRun(0);
         }
@@ -26,7 +42,7 @@ internal sealed partial class HistoryPruner(IInvocationStore store, HistoryOptio
         int page;
         do
         {
-            page = await store.PruneAsync(retention, Time.GetUtcNow(), PageSize, cancellationToken);
+            page = await _store.PruneAsync(_retention, Time.GetUtcNow(), PageSize, cancellationToken);
             removed += page;
         }
         while (page == PageSize);
@@ -37,6 +53,12 @@ internal sealed partial class HistoryPruner(IInvocationStore store, HistoryOptio
         }
 
         return new LoopRun(removed);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _journal.OnWritten(0, null);
+        base.Dispose(disposing);
     }
 
     [LoggerMessage(2401, LogLevel.Information, "Removed {Count} invocations from history")]

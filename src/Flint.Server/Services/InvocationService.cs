@@ -33,6 +33,13 @@ internal sealed partial class InvocationService(
                 limit: $"{limits.MaxJsonDepth} levels", knob: "Flint:Limits:MaxJsonDepth");
         }
 
+        // What has run is recorded in any case, so what could not be recorded must not run.
+        if (journal.IsOverloaded)
+        {
+            throw new RefusedException("throttled", "The database is too slow to record what runs, and the buffer is full. Try again later.",
+                limit: "the buffer and half as much again", knob: "Flint:Database:JournalMaxBytes");
+        }
+
         var createdAt = time.GetUtcNow();
         var id = Guid.CreateVersion7(createdAt).ToString("d");
         var outcome = await dispatcher.DispatchAsync(

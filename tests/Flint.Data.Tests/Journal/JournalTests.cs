@@ -9,6 +9,7 @@ public sealed class JournalTests : IAsyncDisposable
 
     private readonly ManualTime _time = new();
     private readonly GatedStore _store = new();
+    private readonly JournalOptions _options = new();
     private InvocationJournal? _journal;
 
     private InvocationJournal Journal => _journal ??= New(new JournalOptions());
@@ -239,6 +240,98 @@ public sealed class JournalTests : IAsyncDisposable
         waiting.IsCompleted.ShouldBeFalse();
         (await _store.NextAsync()).Pass();
         await waiting;
+    }
+
+    [Fact]
+    public async Task Waiters_beyond_half_the_buffers_bytes_are_an_overload_until_they_have_room()
+    {
+        _journal = New(new JournalOptions { MaxBytes = 100_000 });
+        await RecordAsync(Rows.Invocation() with { Result = new byte[100_000] });
+        var first = Journal.RecordAsync(Rows.Invocation() with { Result = new byte[40_000] }, strict: false, default).AsTask();
+        Journal.IsOverloaded.ShouldBeFalse();
+        using var gone = new CancellationTokenSource();
+        var second = Journal.RecordAsync(Rows.Invocation() with { Result = new byte[40_000] }, strict: false, gone.Token).AsTask();
+        Journal.IsOverloaded.ShouldBeTrue();
+        await gone.CancelAsync();
+        await Should.ThrowAsync<OperationCanceledException>(() => second);
+        Journal.IsOverloaded.ShouldBeFalse();
+        var third = Journal.RecordAsync(Rows.Invocation() with { Result = new byte[40_000] }, strict: false, default).AsTask();
+        Journal.IsOverloaded.ShouldBeTrue();
+
+        (await _store.NextAsync()).Pass();
+        await Task.WhenAll(first, third);
+        Journal.IsOverloaded.ShouldBeFalse();
+        _store.Open();
+    }
+
+    [Fact]
+    public async Task More_waiters_than_their_bound_are_an_overload_and_none_is_dropped()
+    {
+        _journal = New(new JournalOptions { MaxRows = 1 });
+        var rows = Rows.Invocations(_options.MaxRoomWaiters + 2);
+        var waiting = rows.Select(row => Journal.RecordAsync(row, strict: false, default).AsTask()).ToList();
+        Journal.IsOverloaded.ShouldBeTrue();
+        _store.Open();
+        await Task.WhenAll(waiting);
+        Journal.IsOverloaded.ShouldBeFalse();
+        await Journal.DisposeAsync();
+        _store.Rows.Count.ShouldBe(rows.Count);
+    }
+
+    [Fact]
+    public async Task What_was_written_is_told_each_time_it_passes_a_bound()
+    {
+        var calls = 0;
+        Journal.OnWritten(100_000, () => calls++);
+        for (var i = 0; i < 4; i++)
+        {
+            await RecordStrictlyAsync(Rows.Invocation() with { Result = new byte[60_000] });
+        }
+
+        calls.ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task A_store_that_refuses_everything_loses_nothing()
+    {
+        var row = Rows.Invocation();
+        var recording = Journal.RecordAsync(row, strict: true, default).AsTask();
+
+        // Three times as a batch, twice alone, once without what it carried; and then again, whole.
+        for (var attempt = 0; attempt < 6; attempt++)
+        {
+            (await _store.NextAsync()).Gate.TrySetException(new NotSupportedException("no"));
+            if (attempt is not (2 or 4))
+            {
+                await PendingTimersAsync(1);
+                _time.Advance(TimeSpan.FromSeconds(5));
+            }
+        }
+
+        var again = await _store.NextAsync();
+        again.Rows.ShouldBe([row]);
+        again.Pass();
+        await recording;
+    }
+
+    [Fact]
+    public async Task A_store_that_cannot_be_reached_is_never_given_rows_one_by_one()
+    {
+        var rows = Rows.Invocations(2);
+        await RecordAsync([.. rows]);
+        _time.Advance(Window);
+        for (var attempt = 0; attempt < 8; attempt++)
+        {
+            var append = await _store.NextAsync();
+            append.Rows.ShouldBe(rows);
+            append.Gate.TrySetException(attempt % 2 == 0 ? new DatabaseException("full") : new IOException("gone"));
+            await PendingTimersAsync(1);
+            _time.Advance(TimeSpan.FromSeconds(5));
+        }
+
+        var last = await _store.NextAsync();
+        last.Rows.ShouldBe(rows);
+        last.Pass();
     }
 
     [Fact]

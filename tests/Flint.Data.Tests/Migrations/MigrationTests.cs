@@ -58,6 +58,8 @@ public abstract class MigrationTests : IAsyncLifetime
             page.Rows.Count.ShouldBe(4);
             (await store.Invocations.GetAsync("default", page.Rows[3].Id, default))!.Result!.Value.ToArray().ShouldBe("true"u8.ToArray());
             (await store.Invocations.ListAsync(new() { TenantId = "default", ColdStart = true }, default)).Rows.ShouldHaveSingleItem();
+            (await SchemaText.LinesAsync(Connection, "SELECT tenant_id || ' ' || data_bytes FROM invocation_totals")).ShouldBe(["default 26"]);
+            (await SchemaText.LinesAsync(Connection, "SELECT '' || data_bytes FROM invocations ORDER BY id")).ShouldBe(["6", "8", "6", "6"]);
             (await store.Invocations.PruneAsync(new Retention(null, 1), Rows.Start, 100, default)).ShouldBe(3);
         }
 
@@ -73,7 +75,7 @@ public abstract class MigrationTests : IAsyncLifetime
 
         await using var again = await TestStore.OpenAsync(Options);
         await again.Database.MigrateAsync(default);
-        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index"]);
+        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index", "0003_data_bytes"]);
     }
 
     [Fact]
@@ -83,9 +85,9 @@ public abstract class MigrationTests : IAsyncLifetime
         {
         }
 
-        await ExecuteAsync("INSERT INTO schema_version SELECT 3, '0003_future', 'x', applied_at FROM schema_version WHERE version = 1");
+        await ExecuteAsync("INSERT INTO schema_version SELECT 4, '0004_future', 'x', applied_at FROM schema_version WHERE version = 1");
         var fault = await Should.ThrowAsync<SchemaException>(() => TestStore.OpenAsync(Options));
-        fault.Message.ShouldContain("schema version 3, but this Flint knows versions up to 2");
+        fault.Message.ShouldContain("schema version 4, but this Flint knows versions up to 3");
     }
 
     [Fact]

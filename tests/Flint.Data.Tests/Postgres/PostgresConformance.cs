@@ -1,5 +1,7 @@
+using System.Data.Common;
 using Flint.Data.Hosting;
 using Flint.Data.Tests.Conformance;
+using Npgsql;
 
 namespace Flint.Data.Tests.Postgres;
 
@@ -22,6 +24,23 @@ public sealed class PostgresRetentionTests(PostgresFixture server) : RetentionCo
     private readonly PostgresTarget _target = new(server);
 
     protected override Task<DatabaseOptions> OptionsAsync() => _target.OptionsAsync(Directory);
+}
+
+public sealed class PostgresHistoryLimitTests(PostgresFixture server) : HistoryLimitConformance
+{
+    private readonly PostgresTarget _target = new(server);
+
+    protected override string RefuseResultsOf13Bytes =>
+        "ALTER TABLE invocation_data ADD CONSTRAINT refuse CHECK (result IS NULL OR octet_length(result) <> 13)";
+
+    protected override Task<DatabaseOptions> OptionsAsync() => _target.OptionsAsync(Directory);
+
+    protected override async Task<DbConnection> ConnectAsync()
+    {
+        var connection = new NpgsqlConnection((await _target.OptionsAsync(Directory)).ConnectionString + ";Pooling=false");
+        await connection.OpenAsync();
+        return connection;
+    }
 }
 
 public sealed class PostgresBlobTests(PostgresFixture server) : BlobConformance
