@@ -13,10 +13,11 @@ void Interrupt(PosixSignalContext context)
 }
 using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
 using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+Report? report = null;
 try
 {
     BenchOptions options = BenchOptions.Parse(args);
-    Report report = new(options, await MachineFacts.ReadAsync(options, interrupted.Token));
+    report = new Report(options, await MachineFacts.ReadAsync(options, interrupted.Token));
     await Groups.RunAsync(options, report, interrupted.Token);
     await Console.Out.WriteLineAsync(report.Render());
     await report.WriteAsync(interrupted.Token);
@@ -29,5 +30,6 @@ catch (BenchException exception)
 }
 catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
 {
+    await Console.Out.WriteLineAsync($"Interrupted; measured until then:\n{report?.Render()}");
     return 130;
 }
