@@ -4,6 +4,7 @@ using Flint.Data.Catalog;
 using Flint.Data.Hosting;
 using Flint.Engines.Native;
 using Flint.Runtime.Hosting;
+using Flint.Runtime.Loops;
 using Flint.Server.Api;
 using Flint.Server.Observability;
 using Flint.Server.Packages;
@@ -58,6 +59,8 @@ internal static class ServerServices
         services.AddSingleton<HistoryPruner>();
         services.AddSingleton<CodePruner>();
         services.AddHostedService<JournalCloser>();
+        services.AddSingleton<BackgroundLoop>(provider => provider.GetRequiredService<HistoryPruner>());
+        services.AddSingleton<BackgroundLoop>(provider => provider.GetRequiredService<CodePruner>());
         services.AddHostedService(provider => provider.GetRequiredService<HistoryPruner>());
         services.AddHostedService(provider => provider.GetRequiredService<CodePruner>());
     }

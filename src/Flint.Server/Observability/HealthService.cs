@@ -5,14 +5,13 @@ using Flint.Data.Invocations;
 using Flint.Runtime.Invocation;
 using Flint.Runtime.Loops;
 using Flint.Runtime.Sandboxing;
-using Flint.Server.Services;
 
 namespace Flint.Server.Observability;
 
 /// <summary>Whether this server can do its work, part by part. Thread-safe.</summary>
 internal sealed class HealthService(
     IDatabase database, EngineRegistry engines, EngineReports reports, Dispatcher dispatcher, InvocationJournal journal,
-    HistoryPruner history, CodePruner code)
+    SandboxJanitor janitor, IEnumerable<BackgroundLoop> loops)
 {
     private const string Ok = "ok", Degraded = "degraded", Failed = "failed";
 
@@ -26,7 +25,8 @@ internal sealed class HealthService(
         List<HealthCheckView> checks = [await StoreAsync(cancellationToken), .. await EnginesAsync(cancellationToken)];
         checks.Add(new HealthCheckView("invocations", Ok, $"{dispatcher.InFlight} in flight", null));
         checks.Add(History(journal.State));
-        checks.AddRange(new BackgroundLoop[] { history, code }.Select(Loop));
+        checks.Add(Sandboxes(janitor.Leftover));
+        checks.AddRange(loops.Select(Loop));
         var works = checks[0].Status == Ok && engines.Engines.Any(engine => engine.Unavailable is null);
         return new HealthView(works ? "ready" : "unready", checks);
     }
@@ -63,6 +63,10 @@ internal sealed class HealthService(
         return new HealthCheckView("history", state.LastError is null && state.OldestAge < LagPatience ? Ok : Degraded,
             state.LastError is null ? lag : $"{lag}; the last write failed: {state.LastError}", null);
     }
+
+    private static HealthCheckView Sandboxes(int leftover) => leftover == 0
+        ? new HealthCheckView("sandboxes", Ok, null, null)
+        : new HealthCheckView("sandboxes", Degraded, $"{leftover} could not be removed yet; removal is tried again", null);
 
     private static HealthCheckView Loop(BackgroundLoop loop) =>
         new($"loop:{loop.State.Name}", loop.State.LastError is null ? Ok : Degraded, loop.State.LastError, null);

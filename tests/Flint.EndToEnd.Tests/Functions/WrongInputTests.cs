@@ -76,7 +76,8 @@ public sealed class WrongInputTests(Release release, RunningServer running) : IC
     [InlineData("import os; os._exit(3)", "ExitedEarly")]
     [InlineData("blocks = []\n    while True: blocks.append(bytearray(1 << 20))", "OutOfMemory")]
     [InlineData("return 'x' * 100_000_000", "ResponseTooLarge")]
-    [InlineData("import os\n    while True: os.fork()", "TimedOut")]
+    // A thousand interpreters: whichever limit they meet first.
+    [InlineData("import os\n    while True:\n        try: os.fork()\n        except OSError: pass", "TimedOut or OutOfMemory")]
     [InlineData("while True: print('x' * 1000)", "TimedOut")]
     [InlineData("import os; os.write(3, bytes(64)); return 1", "ProtocolViolation")]
     [InlineData("import os; os.closerange(3, 64); return 1", "ExitedEarly")]
@@ -92,14 +93,14 @@ public sealed class WrongInputTests(Release release, RunningServer running) : IC
             // Room for a 100 MB result; the one without end fills any.
             memoryMb = 512,
             // Only those that must run out of time get little of it: a busy machine is slow to fill memory.
-            timeoutMs = expected == "TimedOut" ? 3000 : 60000,
+            timeoutMs = expected.StartsWith("TimedOut", StringComparison.Ordinal) ? 3000 : 60000,
             code = new { inline = $"def handler(event, context):\n    if event == 'well': return 'well'\n    {body}\n" },
         });
 
         var answer = await Api.InvokeAsync(name);
 
         answer["status"]!.GetValue<string>().ShouldBe("FAILED");
-        answer["error"]!["type"]!.GetValue<string>().ShouldBe(expected, answer.ToJsonString());
+        expected.Split(" or ").ShouldContain(answer["error"]!["type"]!.GetValue<string>(), answer.ToJsonString());
         (await Api.InvokeAsync(name, "\"well\""))["result"]!.GetValue<string>().ShouldBe("well");
     }
 }
