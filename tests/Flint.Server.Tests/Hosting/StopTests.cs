@@ -11,12 +11,18 @@ public sealed class StopTests
     {
         var entered = new TestSignal();
         var release = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var engine = new FakeEngine { Script = _ => new FakeScript { OnEvent = async _ =>
+        var engine = new FakeEngine
+        {
+            Script = _ => new FakeScript
+            {
+                OnEvent = async _ =>
         {
             entered.Set();
             await release.Task;
             return FakeAnswer.Json("42");
-        } } };
+        }
+            }
+        };
         await AroundAsync(async path =>
         {
             await using var server = await TestServer.StartAsync(engine, path);
@@ -41,11 +47,17 @@ public sealed class StopTests
     public async Task A_stop_ends_what_hangs_within_its_bound_and_keeps_its_record()
     {
         var entered = new TestSignal();
-        var engine = new FakeEngine { Script = _ => new FakeScript { OnEvent = _ =>
+        var engine = new FakeEngine
+        {
+            Script = _ => new FakeScript
+            {
+                OnEvent = _ =>
         {
             entered.Set();
             return ValueTask.FromResult<FakeAnswer>(new FakeAnswer.Hang());
-        } } };
+        }
+            }
+        };
         await AroundAsync(async path =>
         {
             await using var server = await TestServer.StartAsync(engine, path, args: ["--Flint:Sandbox:DrainTimeoutMs", "300"]);
