@@ -16,6 +16,7 @@ internal sealed partial class InvocationService(
     ILogger<InvocationService> log)
 {
     private static readonly byte[] EmptyEvent = "{}"u8.ToArray();
+    private readonly InvocationIds _ids = new();
 
     public ValueTask<CatalogEntry> ResolveAsync(string tenantId, string name, string? qualifier, CancellationToken cancellationToken) =>
         catalog.ResolveAsync(tenantId, name, qualifier, cancellationToken);
@@ -41,7 +42,7 @@ internal sealed partial class InvocationService(
         }
 
         var createdAt = time.GetUtcNow();
-        var id = Guid.CreateVersion7(createdAt).ToString("d");
+        var id = _ids.Next(createdAt);
         var outcome = await dispatcher.DispatchAsync(
             new InvocationRequest { Id = id, Function = entry.Spec, Payload = payload }, caller, CancellationToken.None).ConfigureAwait(false);
         var row = rows.Make(entry, id, qualifier, payload, createdAt, outcome);

@@ -27,13 +27,23 @@ public sealed partial class HistoryTests
             return release.Task;
         };
 
-        (await server.InvokeAsync("buffered")).Text("status").ShouldBe("COMPLETED");
-        var strict = server.InvokeAsync("strict");
-        await writing.WaitAsync();
-        await Eventually.True(() => server.Get<InvocationJournal>().State.Rows == 2, "both rows are in the journal");
-        strict.IsCompleted.ShouldBeFalse();
-        release.SetResult();
-        var id = (await strict).Text("id")!;
+        string id;
+        try
+        {
+            (await server.InvokeAsync("buffered")).Text("status").ShouldBe("COMPLETED");
+            var strict = server.InvokeAsync("strict");
+            await writing.WaitAsync();
+            await Eventually.True(() => server.Get<InvocationJournal>().State.Rows == 2, "both rows are in the journal");
+            strict.IsCompleted.ShouldBeFalse();
+            release.SetResult();
+            id = (await strict).Text("id")!;
+        }
+        finally
+        {
+            // The server cannot stop while its store is held.
+            release.TrySetResult();
+        }
+
         (await store.GetAsync("default", id, CancellationToken.None)).ShouldNotBeNull();
     }
 
