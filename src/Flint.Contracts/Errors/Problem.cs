@@ -3,7 +3,7 @@ namespace Flint.Contracts.Errors;
 /// <summary>RFC 9457 problem details, as every refused request answers them (<c>application/problem+json</c>).</summary>
 public sealed record Problem
 {
-    /// <summary><c>https://flint.dev/problems/</c> and the code: a name, not a page.</summary>
+    /// <summary><c>urn:flint:problem:</c> and the code: a name, not a page.</summary>
     public required string Type { get; init; }
     public required string Title { get; init; }
     public required int Status { get; init; }

@@ -12,7 +12,7 @@ namespace Flint.Server.Api;
 /// <summary>The only place that turns what went wrong into an HTTP status, a problem body and a log level.</summary>
 internal static class ProblemMapping
 {
-    private const string TypePrefix = "https://flint.dev/problems/";
+    private const string TypePrefix = "urn:flint:problem:";
 
     /// <summary>Codes that are not plain 400s.</summary>
     private static readonly Dictionary<string, int> Statuses = new(StringComparer.Ordinal)
