@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks what Flint needs on this machine and installs the Debian packages among it where that needs no question (root, or sudo
-# without a password). What is left is named, with its source. Usage: eng/setup.sh run|test
+# without a password). What is left is named, with its source. Usage: eng/setup.sh run|test|long
 set -euo pipefail
 # shellcheck source=eng/lib.sh
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
@@ -31,7 +31,11 @@ check_packages() {
   if ((EUID != 0)); then
     wants uidmap have newuidmap
   fi
-  if [[ $purpose == test ]]; then
+  if [[ $purpose == long ]]; then
+    wants qemu-system-x86 have qemu-system-x86_64
+    wants busybox-static have busybox
+  fi
+  if [[ $purpose != run ]]; then
     wants curl have curl
     wants zip have zip
     wants jq have jq
@@ -49,7 +53,7 @@ if ((${#packages[@]} > 0)); then
   apt_install "${packages[@]}" || for package in "${packages[@]}"; do apt_install "$package" || true; done
   check_packages
 fi
-optional=' uidmap nodejs npm jq zip shellcheck postgresql '
+optional=' qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql '
 for package in "${packages[@]}"; do
   if [[ $optional == *" $package "* ]]; then
     case "$package" in
