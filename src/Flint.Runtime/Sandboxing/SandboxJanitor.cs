@@ -112,9 +112,11 @@ public sealed partial class SandboxJanitor(TimeProvider time, ILogger<SandboxJan
         {
             _parallel.Release();
         }
-        Interlocked.Increment(ref _destroyed);
         // In this order, so that nothing pending means that all callbacks have run.
-        entry.Complete();
+        if (entry.Complete())
+        {
+            Interlocked.Increment(ref _destroyed);
+        }
         _entries.TryRemove(sandbox, out _);
     }
 
@@ -149,15 +151,24 @@ public sealed partial class SandboxJanitor(TimeProvider time, ILogger<SandboxJan
             }
         }
 
-        public void Complete()
+        /// <summary>
+        /// False when it has been completed before: a round of retries may have read the entry just before it was removed, and so destroys once more
+        /// what is gone.
+        /// </summary>
+        public bool Complete()
         {
             Action? onGone;
             lock (_lock)
             {
+                if (_gone)
+                {
+                    return false;
+                }
                 _gone = true;
                 onGone = _onGone;
             }
             onGone?.Invoke();
+            return true;
         }
     }
 }
