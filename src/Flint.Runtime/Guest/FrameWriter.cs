@@ -110,6 +110,7 @@ internal sealed class FrameWriter(Stream stream)
             }
             _json.WriteEndObject();
         }
+        _json.WriteBoolean("snapshot"u8, init.Snapshot);
         _json.WriteEndObject();
         _json.Flush();
     }

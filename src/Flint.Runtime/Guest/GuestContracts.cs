@@ -14,6 +14,8 @@ public sealed record GuestInit
     public string TaskRoot { get; init; } = "/var/task";
     /// <summary>Set by the guest itself when it was forked from a zygote; null when the process already has its environment.</summary>
     public IReadOnlyDictionary<string, string>? Environment { get; init; }
+    /// <summary>The process becomes a template after INIT_OK.</summary>
+    public bool Snapshot { get; init; }
 }
 
 /// <summary>What the guest is told for each event, beside the payload. See guest/PROTOCOL.md, frame INVOKE.</summary>

@@ -25,6 +25,8 @@ public enum FaultType
     HandlerNotFound,
     /// <summary>The handler's module does not parse.</summary>
     SyntaxError,
+    /// <summary>The function's freshness is snapshot, and its initialised process holds what a fork would lose or share (threads, children, sockets, shared memory).</summary>
+    SnapshotUnsafe,
     /// <summary>The guest broke the guest protocol.</summary>
     ProtocolViolation,
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Flint.Runtime.Sandboxing;
 
 namespace Flint.Runtime.Invocation;
 
@@ -27,6 +28,9 @@ public sealed record FunctionSpec
     public ImmutableSortedDictionary<string, string> Environment { get; init; } =
         ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
     public Freshness Freshness { get; init; } = Freshness.Warm;
+    /// <summary>How its sandboxes are started. Exec is chosen per function; zygote where the engine has one and the environment allows it.</summary>
+    public StartMode Start { get; init; } = StartMode.Zygote;
+    public NetworkAccess Network { get; init; } = NetworkAccess.None;
     /// <summary>The engine's name, such as <c>native</c>.</summary>
     public string Engine { get; init; } = "native";
     /// <summary>When the caller of a synchronous invocation goes away: true kills the run, false (Lambda's way) lets it finish.</summary>
@@ -44,4 +48,9 @@ public enum Freshness
     Warm,
     /// <summary>A new sandbox for every invocation.</summary>
     Fresh,
+    /// <summary>
+    /// The initialised process is kept, never runs an event itself, and is forked for every invocation: each one begins from the same pristine state, and
+    /// init is not repeated.
+    /// </summary>
+    Snapshot,
 }

@@ -9,4 +9,11 @@ namespace Flint.Runtime.Sandboxing;
 /// (<c>Flint:Sandbox:AllowUnenforced</c>): <c>memory</c>, <c>pids</c>, <c>cpu</c>. Records show them.
 /// </param>
 public sealed record EngineCapabilities(
-    IReadOnlyList<string> Runtimes, bool Freeze, bool PeakMemory, IReadOnlyList<string> Unenforced);
+    IReadOnlyList<string> Runtimes, bool Freeze, bool PeakMemory, IReadOnlyList<string> Unenforced)
+{
+    /// <summary>Why <see cref="SandboxSpec.Snapshot"/> is refused on this host; null when it can be had.</summary>
+    public string? NoSnapshot { get; init; } = "this engine has no snapshots";
+
+    /// <summary>Why <see cref="NetworkAccess.Egress"/> is refused on this host; null when it can be had.</summary>
+    public string? NoEgress { get; init; } = "this engine has no egress network";
+}

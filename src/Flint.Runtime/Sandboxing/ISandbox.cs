@@ -12,6 +12,18 @@ public interface ISandbox
     /// <summary>The guest protocol's byte stream (guest/PROTOCOL.md), owned by the sandbox. End of stream: the guest closed it or died.</summary>
     Stream Channel { get; }
 
+    /// <summary>How it was really started, which may differ from what was asked for; <see cref="StartReason"/> says why then.</summary>
+    StartMode Start => StartMode.Exec;
+
+    /// <summary>Why it was started by exec although a zygote was asked for; null when it was not.</summary>
+    string? StartReason => null;
+
+    /// <summary>What INIT must carry because the process was not started with its environment; null when it was.</summary>
+    IReadOnlyDictionary<string, string>? GuestEnvironment => null;
+
+    /// <summary>Not null when it was made with <see cref="SandboxSpec.Snapshot"/>: to be used once the handler is loaded, instead of invoking it itself.</summary>
+    ISandboxTemplate? Template => null;
+
     /// <summary>Completes once the guest's first process has ended, truthfully. Never faults.</summary>
     Task<SandboxExit> Exited { get; }
 
