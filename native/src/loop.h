@@ -1,0 +1,119 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cgroup.h"
+#include "launcher.h"
+#include "memory.h"
+#include "outbox.h"
+#include "util.h"
+
+// The event loop's state and its parts: loop.c waits and hands out; cells.c makes and ends cells, start.c starts them, children.c knows
+// processes by pid, timed.c does what has its time, owners.c gives out uids and tenants, tell.c speaks to the worker.
+
+enum { BUCKETS = 1024, REMOVE_RETRY_MS = 10 };
+
+enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED };
+
+struct cell;
+struct loop;
+
+// What epoll reports an event for.
+struct source {
+    enum source_kind kind;
+    void *owner; // its cell
+};
+
+// A process whose end the loop must hear of; part of what it belongs to.
+struct child {
+    struct child *next; // in its bucket
+    pid_t pid;          // 0: none, or reaped
+    void *owner;
+    void (*ended)(struct loop *loop, void *owner, int status); // the pid is no longer ours when this is called
+};
+
+enum cell_state {
+    CELL_MAKING,
+    CELL_WAITING, // ready, not started
+    CELL_RUNNING,
+    CELL_DYING,   // PID 1 has been killed, or has said that it ends
+    CELL_REMOVING // PID 1 is gone; its cgroups may not be
+};
+
+struct cell {
+    struct cell *next;                // in its bucket, or among the dead
+    struct cell *timed_next, **timed; // while it waits for a time
+    uint32_t id;
+    enum cell_state state;
+    struct child init; // its PID 1
+    uid_t slot;
+    struct tenant *tenant;
+    char path[CELL_PATH_MAX];
+    int socket;
+    bool started, told_end, failed, memory_hit;
+    struct memory_watch memory;
+    unsigned attempts;
+    int64_t remove_ms;
+    struct source from_cell, from_memory, from_killed;
+};
+
+struct tenant {
+    struct tenant *next;
+    uint32_t cells;
+    char name[TENANT_MAX + 1];
+};
+
+struct loop {
+    struct launcher *launcher;
+    int epoll, signals, registrar;
+    struct outbox outbox;
+    bool stop;
+    struct source from_worker, from_life, from_signal, from_registrar;
+    struct cell *buckets[BUCKETS], *timed, *dead;
+    struct child *children[BUCKETS];
+    struct tenant *tenants;
+    uint8_t *slots; // whether each is taken
+    uint32_t next_slot;
+    uint8_t message[MESSAGE_MAX];
+};
+
+// loop.c
+int loop_watch(struct loop *loop, int fd, uint32_t events, struct source *source);
+void loop_unwatch(struct loop *loop, int fd);
+
+// children.c
+void child_add(struct loop *loop, struct child *child, pid_t pid);
+void children_reap(struct loop *loop);
+
+// cells.c
+struct cell **cells_find(struct loop *loop, uint32_t id);
+void cells_make(struct loop *loop, const struct request *request);
+void cells_news(struct loop *loop, struct cell *cell);
+void cells_refuse(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
+void cells_kill(struct loop *loop, struct cell *cell);
+void cells_try_remove(struct loop *loop, struct cell *cell);
+
+// start.c: length is that of the message in loop->message, which goes to PID 1 as it is.
+void cells_start(struct loop *loop, struct cell *cell, const struct start_request *request, size_t length);
+
+// timed.c
+void timed_set(struct loop *loop, struct cell *cell, bool on);
+int timed_next(const struct loop *loop);
+void timed_run(struct loop *loop);
+void memory_check(struct loop *loop, struct cell *cell);
+void memory_event(struct loop *loop, struct cell *cell);
+void registrar_event(struct loop *loop);
+
+// owners.c
+uid_t slot_take(struct loop *loop); // 0: every one is taken
+void slot_leave(struct loop *loop, uid_t slot);
+struct tenant *tenant_take(struct loop *loop, struct text name);
+void tenant_leave(struct loop *loop, struct tenant *tenant);
+
+// tell.c
+void tell(struct loop *loop, const struct message *message, int *fds, size_t count);
+void tell_hello(struct loop *loop);
+void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
+void tell_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal);
+void tell_gone(struct loop *loop, uint32_t id, const char *trouble);

@@ -1,0 +1,84 @@
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loop.h"
+#include "root.h"
+
+enum { MEGABYTES_MAX = 1 << 20 };
+
+static const char *check_limits(const struct start_request *start)
+{
+    if (start->memory_mb < 1 || start->memory_mb > MEGABYTES_MAX) {
+        return "memoryMb: 1 to 1048576";
+    }
+    if (start->tmp_mb > MEGABYTES_MAX) {
+        return "tmpMb: 0 to 1048576";
+    }
+    if (start->pids_max < 1 || start->pids_max > 1 << 22) {
+        return "pidsMax: 1 to 4194304";
+    }
+    if (start->cpu_weight < 1 || start->cpu_weight > 10000) {
+        return "cpuWeight: 1 to 10000";
+    }
+    if (start->cpu_quota_milli > 1000000) {
+        return "cpuQuotaMilli: 0 to 1000000";
+    }
+    if (start->max_files < 8 || start->max_files > 1 << 20) {
+        return "maxFiles: 8 to 1048576";
+    }
+    if (start->cwd.length == 0 || start->cwd.data[0] != '/') {
+        return "cwd: an absolute path";
+    }
+    return start->arguments.count == 0 ? "argv: at least the program" : NULL;
+}
+
+void cells_refuse(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text)
+{
+    tell_failed(loop, cell, phase, error, text);
+    cells_kill(loop, cell);
+}
+
+void cells_start(struct loop *loop, struct cell *cell, const struct start_request *request, size_t length)
+{
+    char name[CODE_NAME_MAX + 1];
+    if (cell->state != CELL_WAITING) {
+        if (cell->state == CELL_MAKING || cell->state == CELL_RUNNING) {
+            cells_refuse(loop, cell, "start", EALREADY, cell->state == CELL_MAKING ? "START before READY" : "a cell is started once");
+        }
+        return; // dying already: the worker's message crossed ours
+    }
+    const char *wrong = check_limits(request);
+    if (wrong) {
+        cells_refuse(loop, cell, "limits", EINVAL, wrong);
+        return;
+    }
+    if (!control_path_component(request->code)) {
+        cells_refuse(loop, cell, "code", EINVAL, "the code's name is one path component");
+        return;
+    }
+    memcpy(name, request->code.data, request->code.length);
+    name[request->code.length] = 0;
+    int code = root_open_code(name);
+    if (code < 0) {
+        cells_refuse(loop, cell, "code", -code, strerror(-code));
+        return;
+    }
+    int result = cgroup_limit(&loop->launcher->cgroups, cell->path, request);
+    if (!result) {
+        result = memory_watch_start(&cell->memory, request->memory_mb, monotonic_ms());
+    }
+    if (result) {
+        close(code);
+        cells_refuse(loop, cell, "cgroup", -result, strerror(-result));
+        return;
+    }
+    cell->started = true;
+    cell->state = CELL_RUNNING;
+    timed_set(loop, cell, cell->memory.next_check_ms != 0);
+    result = send_packet(cell->socket, loop->message, length, &code, 1);
+    close(code);
+    if (result && result != -EPIPE) { // a broken pipe: PID 1 is dead, and SIGCHLD on its way
+        cells_refuse(loop, cell, "start", -result, strerror(-result));
+    }
+}

@@ -1,0 +1,64 @@
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+
+#include "loop.h"
+
+void tell(struct loop *loop, const struct message *message, int *fds, size_t count)
+{
+    int result = outbox_send(&loop->outbox, message, fds, count);
+    if (result == -EAGAIN) {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = &loop->from_worker};
+        result = epoll_ctl(loop->epoll, EPOLL_CTL_MOD, loop->outbox.socket, &event) ? -errno : 0;
+    }
+    if (result) {
+        loop->stop = true;
+    }
+}
+
+void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text)
+{
+    struct message message;
+    cell->failed = true;
+    message_begin(&message, OP_FAILED, cell->id);
+    message_text(&message, phase);
+    message_u32(&message, (uint32_t)error);
+    message_text(&message, text);
+    tell(loop, &message, NULL, 0);
+}
+
+void tell_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal)
+{
+    struct message message;
+    cell->told_end = true;
+    message_begin(&message, OP_EXITED, cell->id);
+    message_u32(&message, code);
+    message_u32(&message, signal);
+    message_u32(&message, cell->memory_hit || memory_watch_killed(&cell->memory) ? EXITED_MEMORY_LIMIT : 0);
+    tell(loop, &message, NULL, 0);
+}
+
+void tell_gone(struct loop *loop, uint32_t id, const char *trouble)
+{
+    struct message message;
+    message_begin(&message, OP_GONE, id);
+    message_u32(&message, trouble ? 0 : 1);
+    if (trouble) {
+        message_text(&message, trouble);
+    }
+    tell(loop, &message, NULL, 0);
+}
+
+void tell_hello(struct loop *loop)
+{
+    struct message message;
+    char json[sizeof message.data - 16];
+    if (!hello_json(loop->launcher, json, sizeof json)) {
+        diag("HELLO does not fit its message");
+        loop->stop = true;
+        return;
+    }
+    message_begin(&message, OP_HELLO, 0);
+    message_text(&message, json);
+    tell(loop, &message, NULL, 0);
+}
