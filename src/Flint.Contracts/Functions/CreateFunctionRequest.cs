@@ -21,8 +21,15 @@ public sealed record CreateFunctionRequest
     public int? TmpMb { get; init; }
     /// <summary>At most 4 KB of names and values together.</summary>
     public IReadOnlyDictionary<string, string>? Environment { get; init; }
-    /// <summary><c>warm</c> (default) or <c>fresh</c>.</summary>
+    /// <summary>
+    /// <c>warm</c> (default: the sandbox is kept for the next invocation), <c>fresh</c> (a new sandbox for every one) or <c>snapshot</c> (the initialised process is
+    /// kept and forked for every one; needs start <c>zygote</c>).
+    /// </summary>
     public string? Freshness { get; init; }
+    /// <summary><c>zygote</c> (default: forked from a booted interpreter) or <c>exec</c> (an interpreter of its own).</summary>
+    public string? Start { get; init; }
+    /// <summary><c>none</c> (default) or <c>egress</c> (outbound to public addresses, names resolved).</summary>
+    public string? Network { get; init; }
     /// <summary>An engine of <c>GET /api/runtimes</c>; default the server's first.</summary>
     public string? Engine { get; init; }
     /// <summary><c>continue</c> (default, Lambda's way) or <c>cancel</c>.</summary>

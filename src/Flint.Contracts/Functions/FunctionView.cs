@@ -14,7 +14,12 @@ public sealed record FunctionView
     public required int TimeoutMs { get; init; }
     public required int TmpMb { get; init; }
     public required IReadOnlyDictionary<string, string> Environment { get; init; }
+    /// <summary><c>warm</c>, <c>fresh</c> or <c>snapshot</c>.</summary>
     public required string Freshness { get; init; }
+    /// <summary><c>zygote</c> or <c>exec</c>: what was asked for; an invocation's record has what was done.</summary>
+    public required string Start { get; init; }
+    /// <summary><c>none</c> or <c>egress</c>.</summary>
+    public required string Network { get; init; }
     public required string Engine { get; init; }
     public required string OnDisconnect { get; init; }
     public required string History { get; init; }

@@ -12,6 +12,8 @@ public sealed record UpdateFunctionRequest
     /// <summary>Replaces the whole environment; an empty object clears it.</summary>
     public IReadOnlyDictionary<string, string>? Environment { get; init; }
     public string? Freshness { get; init; }
+    public string? Start { get; init; }
+    public string? Network { get; init; }
     public string? Engine { get; init; }
     public string? OnDisconnect { get; init; }
     public string? History { get; init; }

@@ -15,5 +15,7 @@ public sealed record RuntimeView(string Name, IReadOnlyList<string> Aliases, IRe
 /// <param name="Reason">Why not.</param>
 /// <param name="Runtimes">Concrete runtimes.</param>
 /// <param name="Unenforced">Limits that this host cannot enforce and the operator allowed to be missing.</param>
+/// <param name="NoSnapshot">Why functions cannot have <c>freshness: snapshot</c> here; absent when they can.</param>
+/// <param name="NoEgress">Why functions cannot have <c>network: egress</c> here; absent when they can.</param>
 public sealed record EngineView(
-    string Name, bool Available, string? Reason, IReadOnlyList<string> Runtimes, IReadOnlyList<string> Unenforced);
+    string Name, bool Available, string? Reason, IReadOnlyList<string> Runtimes, IReadOnlyList<string> Unenforced, string? NoSnapshot, string? NoEgress);

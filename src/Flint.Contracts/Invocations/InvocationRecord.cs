@@ -21,6 +21,10 @@ public sealed record InvocationRecord
     public required string Status { get; init; }
     /// <summary><c>cold</c> or <c>warm</c>; absent when no sandbox was reached.</summary>
     public string? Start { get; init; }
+    /// <summary><c>zygote</c> or <c>exec</c>: how the sandbox was really started; absent when none was reached.</summary>
+    public string? StartMode { get; init; }
+    /// <summary>Why it was started by <c>exec</c> although the function asks for a zygote; absent when it was not.</summary>
+    public string? StartReason { get; init; }
     public string? Engine { get; init; }
     /// <summary>Limits that the host could not enforce and the operator allowed to be missing.</summary>
     public IReadOnlyList<string>? Unenforced { get; init; }

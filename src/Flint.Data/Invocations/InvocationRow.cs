@@ -32,6 +32,10 @@ public sealed record InvocationRow
     public long? PeakMemoryBytes { get; init; }
     public bool? ColdStart { get; init; }
     public string? Engine { get; init; }
+    /// <summary><c>zygote</c> or <c>exec</c>: how the sandbox was really started; null when none was reached.</summary>
+    public string? StartMode { get; init; }
+    /// <summary>Why not as the function asks; null when it was.</summary>
+    public string? StartReason { get; init; }
     public string? SandboxId { get; init; }
     /// <summary>Comma-separated limits that the host could not enforce, or null.</summary>
     public string? Unenforced { get; init; }

@@ -28,12 +28,14 @@ internal abstract class InvocationRowReader
         Engine = Text(reader, 18),
         SandboxId = Text(reader, 19),
         Unenforced = Text(reader, 20),
-        ErrorJson = withData ? Text(reader, 21) : ErrorBrief.Of(Text(reader, 21)),
-        LogDroppedLines = reader.IsDBNull(22) ? 0 : reader.GetInt64(22),
-        LogDroppedBytes = reader.IsDBNull(23) ? 0 : reader.GetInt64(23),
-        Payload = withData ? Bytes(reader, 24) : null,
-        Result = withData ? Bytes(reader, 25) : null,
-        Log = withData ? Bytes(reader, 26) : null,
+        StartMode = Text(reader, 21),
+        StartReason = Text(reader, 22),
+        ErrorJson = withData ? Text(reader, 23) : ErrorBrief.Of(Text(reader, 23)),
+        LogDroppedLines = reader.IsDBNull(24) ? 0 : reader.GetInt64(24),
+        LogDroppedBytes = reader.IsDBNull(25) ? 0 : reader.GetInt64(25),
+        Payload = withData ? Bytes(reader, 26) : null,
+        Result = withData ? Bytes(reader, 27) : null,
+        Log = withData ? Bytes(reader, 28) : null,
     };
 
     protected abstract string Id(DbDataReader reader, int ordinal);

@@ -26,6 +26,8 @@ internal static class InvocationRules
             Engine = StorableText.Clean(row.Engine),
             SandboxId = StorableText.Clean(row.SandboxId),
             Unenforced = StorableText.Clean(row.Unenforced),
+            StartMode = StorableText.Clean(row.StartMode),
+            StartReason = StorableText.Clean(row.StartReason),
         };
     }
 
@@ -105,7 +107,8 @@ internal static class InvocationRules
     private static bool IsClean(InvocationRow row) =>
         StorableText.Is(row.TenantId) && StorableText.Is(row.FunctionId) && StorableText.Is(row.FunctionName) && StorableText.Is(row.Version)
         && StorableText.Is(row.Mode) && IsCleanOrNull(row.Qualifier) && IsCleanOrNull(row.ErrorType) && IsCleanOrNull(row.ErrorJson)
-        && IsCleanOrNull(row.Engine) && IsCleanOrNull(row.SandboxId) && IsCleanOrNull(row.Unenforced);
+        && IsCleanOrNull(row.Engine) && IsCleanOrNull(row.SandboxId) && IsCleanOrNull(row.Unenforced)
+        && IsCleanOrNull(row.StartMode) && IsCleanOrNull(row.StartReason);
 
     private static bool IsCleanOrNull(string? text) => text is null || StorableText.Is(text);
 }

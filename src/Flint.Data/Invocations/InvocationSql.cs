@@ -9,7 +9,7 @@ internal static class InvocationSql
     private const string Hot = """
         i.tenant_id, i.id, i.status, i.mode, i.function_id, i.function_name, i.version, i.qualifier, i.error_type,
         i.created_at, i.started_at, i.completed_at, i.duration_ms, i.init_duration_ms, i.billed_ms, i.memory_mb, i.peak_memory_bytes,
-        i.cold_start, i.engine, i.sandbox_id, i.unenforced
+        i.cold_start, i.engine, i.sandbox_id, i.unenforced, i.start_mode, i.start_reason
         """;
 
     private const string Cold = "d.log_dropped_lines, d.log_dropped_bytes";

@@ -11,8 +11,12 @@ public abstract class FunctionSettings
     public int TmpMb { get; set; }
     /// <summary>JSON object of strings.</summary>
     public string EnvironmentJson { get; set; } = "{}";
-    /// <summary><c>warm</c> or <c>fresh</c>.</summary>
+    /// <summary><c>warm</c>, <c>fresh</c> or <c>snapshot</c>.</summary>
     public required string Freshness { get; set; }
+    /// <summary><c>zygote</c> or <c>exec</c>.</summary>
+    public required string Start { get; set; }
+    /// <summary><c>none</c> or <c>egress</c>.</summary>
+    public required string Network { get; set; }
     public required string Engine { get; set; }
     /// <summary><c>continue</c> (Lambda's way) or <c>cancel</c>.</summary>
     public required string OnDisconnect { get; set; }

@@ -13,8 +13,9 @@ internal static class PostgresAppend
         WITH added AS (
             INSERT INTO invocations (
                 tenant_id, id, status, mode, function_id, function_name, version, qualifier, error_type, created_at, started_at, completed_at,
-                duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced, data_bytes)
-            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+                duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced, data_bytes,
+                start_mode, start_reason)
+            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
             ON CONFLICT DO NOTHING RETURNING tenant_id, id, data_bytes),
         totals AS (
             INSERT INTO invocation_totals AS t (tenant_id, data_bytes)
@@ -22,7 +23,7 @@ internal static class PostgresAppend
             ON CONFLICT (tenant_id) DO UPDATE SET data_bytes = t.data_bytes + excluded.data_bytes)
         INSERT INTO invocation_data (tenant_id, id, error, log_dropped_lines, log_dropped_bytes, payload, result, log)
         SELECT d.*
-        FROM unnest($23, $24, $25, $26, $27, $28, $29, $30) d (tenant_id, id, error, log_dropped_lines, log_dropped_bytes, payload, result, log)
+        FROM unnest($25, $26, $27, $28, $29, $30, $31, $32) d (tenant_id, id, error, log_dropped_lines, log_dropped_bytes, payload, result, log)
         JOIN added USING (tenant_id, id)
         ON CONFLICT DO NOTHING
         """;
@@ -63,6 +64,8 @@ internal static class PostgresAppend
         Add(parameters, NpgsqlDbType.Text, rows, row => row.SandboxId);
         Add(parameters, NpgsqlDbType.Text, rows, row => row.Unenforced);
         Add(parameters, NpgsqlDbType.Bigint, rows, InvocationRules.DataBytes);
+        Add(parameters, NpgsqlDbType.Text, rows, row => row.StartMode);
+        Add(parameters, NpgsqlDbType.Text, rows, row => row.StartReason);
     }
 
     private static void AddCold(NpgsqlParameterCollection parameters, List<InvocationRow> rows)

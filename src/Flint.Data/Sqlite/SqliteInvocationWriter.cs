@@ -8,8 +8,9 @@ internal static class SqliteInvocationWriter
     private const string InsertRow = """
         INSERT INTO invocations (
             tenant_id, id, status, mode, function_id, function_name, version, qualifier, error_type, created_at, started_at, completed_at,
-            duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced, data_bytes)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+            duration_ms, init_duration_ms, billed_ms, memory_mb, peak_memory_bytes, cold_start, engine, sandbox_id, unenforced, data_bytes,
+            start_mode, start_reason)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
         """;
 
     private const string InsertData = """
@@ -112,6 +113,8 @@ internal static class SqliteInvocationWriter
         statement.Bind(20, row.SandboxId);
         statement.Bind(21, row.Unenforced);
         statement.Bind(22, InvocationRules.DataBytes(row));
+        statement.Bind(23, row.StartMode);
+        statement.Bind(24, row.StartReason);
         return statement.Execute();
     }
 

@@ -22,10 +22,10 @@ public sealed partial class Dispatcher
         {
             sandbox = await CreateAsync(run, deadline.Token);
             run.Created = _time.GetElapsedTime(began);
-            run.SandboxId = sandbox.Id;
+            run.Reached(sandbox);
             var connection = new GuestConnection(sandbox, _guestLimits);
             _pools.Attach(run.Slot!, sandbox, connection);
-            var error = await connection.InitAsync(Init(run.Function), run.Log, deadline.Token);
+            var error = await connection.InitAsync(Init(run.Function, sandbox), run.Log, deadline.Token);
             run.Initialised = _time.GetElapsedTime(began) - run.Created;
             return Settled(deadline.Disarm(), run, InitTimedOut) ?? (error is null ? null : InitFailed(run, error));
         }
@@ -51,6 +51,9 @@ public sealed partial class Dispatcher
             MemoryMb = function.MemoryMb,
             TmpMb = function.TmpMb,
             Environment = GuestEnvironment.Build(function, GuestEnvironment.LogStream(function, _time.GetUtcNow())),
+            Start = function.Start,
+            Network = function.Network,
+            Snapshot = function.Freshness == Freshness.Snapshot,
         };
         var creating = _engines.CreateAsync(function.Engine, spec, cancellationToken);
         try
@@ -75,13 +78,15 @@ public sealed partial class Dispatcher
         }
     }
 
-    private static GuestInit Init(FunctionSpec function) => new()
+    private static GuestInit Init(FunctionSpec function, GuardedSandbox sandbox) => new()
     {
         Handler = function.Handler,
         FunctionName = function.Name,
         FunctionVersion = function.Version,
         InvokedFunctionArn = GuestEnvironment.Arn(function),
         MemoryMb = function.MemoryMb,
+        Environment = sandbox.GuestEnvironment,
+        Snapshot = function.Freshness == Freshness.Snapshot,
     };
 
     /// <summary>Steps 4 and 5.</summary>

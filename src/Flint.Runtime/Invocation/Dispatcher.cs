@@ -168,13 +168,13 @@ public sealed partial class Dispatcher : IDisposable
             {
                 return null;
             }
-            run.SandboxId = sandbox.Id;
+            run.Reached(sandbox);
             if (await PrepareWarmAsync(run, sandbox, deadline, aborting) is not { } dead)
             {
                 return null;
             }
             GiveBack(run);
-            run.SandboxId = null;
+            run.Lost();
             if (tries == MaxWarmTries || aborting.IsCancellationRequested || _shutdown.IsCancellationRequested)
             {
                 return dead;

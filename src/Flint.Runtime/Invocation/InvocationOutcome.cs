@@ -1,4 +1,5 @@
 using Flint.Runtime.Guest;
+using Flint.Runtime.Sandboxing;
 
 namespace Flint.Runtime.Invocation;
 
@@ -24,6 +25,10 @@ public sealed record InvocationOutcome
     /// <summary>Peak memory of the sandbox during this invocation in bytes; null when the host cannot tell.</summary>
     public long? PeakMemoryBytes { get; init; }
     public string? SandboxId { get; init; }
+    /// <summary>How the sandbox was really started; null when there was none.</summary>
+    public StartMode? Start { get; init; }
+    /// <summary>Why it was started by exec although the function asks for a zygote; null when it was not.</summary>
+    public string? StartReason { get; init; }
     public CapturedLog Log { get; init; } = CapturedLog.Empty;
     public InvocationTimings Timings { get; init; }
 

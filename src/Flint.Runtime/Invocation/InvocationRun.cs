@@ -1,5 +1,6 @@
 using Flint.Runtime.Guest;
 using Flint.Runtime.Pooling;
+using Flint.Runtime.Sandboxing;
 
 namespace Flint.Runtime.Invocation;
 
@@ -21,7 +22,9 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
     /// <summary>The event may have reached the guest: from here on the function is to blame for a broken channel, and nothing is retried.</summary>
     public bool Sent { get; set; }
 
-    public string? SandboxId { get; set; }
+    public string? SandboxId { get; private set; }
+    public StartMode? Start { get; private set; }
+    public string? StartReason { get; private set; }
     public DateTimeOffset StartedAt { get; set; }
     public bool ColdStart { get; set; }
     public bool StartLineWritten { get; set; }
@@ -38,6 +41,12 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
         Queued = time.GetElapsedTime(_asked);
         StartedAt = time.GetUtcNow();
     }
+
+    /// <summary>It has this sandbox.</summary>
+    public void Reached(GuardedSandbox sandbox) => (SandboxId, Start, StartReason) = (sandbox.Id, sandbox.Start, sandbox.StartReason);
+
+    /// <summary>The sandbox was no good, and it has not seen the event.</summary>
+    public void Lost() => (SandboxId, Start, StartReason) = (null, null, null);
 
     public InvocationOutcome Outcome(ReadOnlyMemory<byte> result, InvocationError? error)
     {
@@ -60,6 +69,8 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
             InitDuration = InitDuration,
             PeakMemoryBytes = PeakMemoryBytes,
             SandboxId = SandboxId,
+            Start = Start,
+            StartReason = StartReason,
             Log = Log.Complete(),
             Timings = new InvocationTimings(Queued, Created, Initialised, Prepared, Ran),
         };

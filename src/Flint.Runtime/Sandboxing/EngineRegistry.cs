@@ -30,6 +30,9 @@ public sealed partial class EngineRegistry : IAsyncDisposable
     /// <summary>Null when there is no engine of that name.</summary>
     public EngineStatus? Find(string name) => _slots.TryGetValue(name, out var slot) ? slot.Status : null;
 
+    /// <summary>What the engine can do now; null when there is none of that name. No allocation: every record asks.</summary>
+    public EngineCapabilities? Capabilities(string name) => _slots.TryGetValue(name, out var slot) ? slot.Engine.Capabilities : null;
+
     /// <summary>Starts all engines side by side. An engine's failure is kept, never thrown.</summary>
     public Task StartAsync(CancellationToken cancellationToken) =>
         Task.WhenAll(_slots.Values.Select(slot => StartAsync(slot, cancellationToken)));
@@ -48,6 +51,11 @@ public sealed partial class EngineRegistry : IAsyncDisposable
         if (slot.Status.Unavailable is { } reason)
         {
             throw new EngineException($"The engine '{engine}' is not available: {reason}");
+        }
+        if (slot.Refusal(spec) is { } refusal)
+        {
+            // Checked when the function was deployed; a host, or a launcher that was restarted on it, may have lost the ability since.
+            throw new EngineException(refusal);
         }
         try
         {
@@ -92,12 +100,12 @@ public sealed partial class EngineRegistry : IAsyncDisposable
         try
         {
             await slot.Engine.StartAsync(cancellationToken);
-            slot.Status = new EngineStatus(name, slot.Engine.Capabilities, null);
+            slot.Failure = null;
             LogStarted(_logger, name, string.Join(", ", slot.Engine.Capabilities.Runtimes));
         }
         catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
-            slot.Status = new EngineStatus(name, null, exception.Message);
+            slot.Failure = exception.Message;
             LogUnavailable(_logger, exception, name);
         }
     }
@@ -115,14 +123,24 @@ public sealed partial class EngineRegistry : IAsyncDisposable
 
     private sealed class Slot(ISandboxEngine engine)
     {
-        private volatile EngineStatus _status = new(engine.Name, null, "It has not been started.");
+        private volatile string? _failure = "It has not been started.";
 
         public ISandboxEngine Engine { get; } = engine;
 
-        public EngineStatus Status
+        /// <summary>Why it did not start; null when it did.</summary>
+        public string? Failure { set => _failure = value; }
+
+        /// <summary>As the engine is now: its helper may have been restarted on a host that offers something else than before.</summary>
+        public EngineStatus Status => _failure is { } failure
+            ? new EngineStatus(Engine.Name, null, failure)
+            : new EngineStatus(Engine.Name, Engine.Capabilities, Engine.Trouble);
+
+        /// <summary>What the spec asks for and the engine cannot do here; null when it can.</summary>
+        public string? Refusal(SandboxSpec spec) => (spec, Engine.Capabilities) switch
         {
-            get => _status is { Unavailable: null } status && Engine.Trouble is { } trouble ? status with { Unavailable = trouble } : _status;
-            set => _status = value;
-        }
+            ({ Snapshot: true }, { NoSnapshot: { } reason }) => $"The engine '{Engine.Name}' cannot do freshness snapshot on this host: {reason}",
+            ({ Network: NetworkAccess.Egress }, { NoEgress: { } reason }) => $"The engine '{Engine.Name}' cannot do network egress on this host: {reason}",
+            _ => null,
+        };
     }
 }

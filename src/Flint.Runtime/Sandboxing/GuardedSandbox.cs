@@ -26,6 +26,10 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
 
     public string Id => inner.Id;
     public Stream Channel => inner.Channel;
+    public StartMode Start => inner.Start;
+    public string? StartReason => inner.StartReason;
+    public IReadOnlyDictionary<string, string>? GuestEnvironment => inner.GuestEnvironment;
+    public ISandboxTemplate? Template => inner.Template;
     public Task<SandboxExit> Exited => inner.Exited;
     public bool IsDead => Now == Phase.Dead;
     public bool IsFrozen => Now == Phase.Frozen;

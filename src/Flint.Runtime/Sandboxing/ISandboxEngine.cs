@@ -6,7 +6,7 @@ public interface ISandboxEngine : IAsyncDisposable
     /// <summary>The name that a function's <c>engine</c> setting uses.</summary>
     string Name { get; }
 
-    /// <summary>What this host lets the engine do; fixed once <see cref="StartAsync"/> has completed.</summary>
+    /// <summary>What this host lets the engine do, since <see cref="StartAsync"/> has completed. A new object when that changes, as it may when a helper process is restarted.</summary>
     EngineCapabilities Capabilities { get; }
 
     /// <summary>Why a started engine can make no sandbox at this moment, such as a helper process that is being restarted; null when it can.</summary>

@@ -28,6 +28,16 @@ internal static class RecordWriter
             json.WriteString("start"u8, cold ? "cold"u8 : "warm"u8);
         }
 
+        if (row.StartMode is not null)
+        {
+            json.WriteString("startMode"u8, row.StartMode);
+        }
+
+        if (row.StartReason is not null)
+        {
+            json.WriteString("startReason"u8, row.StartReason);
+        }
+
         if (row.Engine is not null)
         {
             json.WriteString("engine"u8, row.Engine);

@@ -46,7 +46,7 @@ internal static class ServerServices
         services.AddSingleton<FunctionRules>();
         services.AddSingleton<PackageService>();
         services.AddSingleton(provider => new FunctionCatalog(
-            provider.GetRequiredService<ICatalogStore>(), provider.GetRequiredService<CodeCache>(), provider.GetRequiredService<EngineDirectory>(),
+            provider.GetRequiredService<ICatalogStore>(), provider.GetRequiredService<CodeCache>(),
             provider.GetRequiredService<TimeProvider>(),
             configuration.Database.UsesPostgres ? TimeSpan.FromSeconds(1) : Timeout.InfiniteTimeSpan));
         services.AddSingleton<FunctionService>();

@@ -12,12 +12,15 @@ internal sealed class EngineDirectory(EngineRegistry engines)
     /// <summary>The names that stand for the newest runtime of a language.</summary>
     private static readonly (string Alias, string Prefix)[] Aliases = [("python", "python"), ("javascript", "nodejs")];
 
+    private volatile Joined? _unenforced;
+
     private string Default => engines.Engines.FirstOrDefault(engine => engine.Name == Preferred)?.Name ?? engines.Engines.FirstOrDefault()?.Name ?? Preferred;
 
     public IReadOnlyList<EngineView> Views() =>
     [
         .. engines.Engines.Select(engine =>
-            new EngineView(engine.Name, engine.Unavailable is null, engine.Unavailable, engine.Capabilities?.Runtimes ?? [], engine.Capabilities?.Unenforced ?? [])),
+            new EngineView(engine.Name, engine.Unavailable is null, engine.Unavailable, engine.Capabilities?.Runtimes ?? [], engine.Capabilities?.Unenforced ?? [],
+                engine.Capabilities?.NoSnapshot, engine.Capabilities?.NoEgress)),
     ];
 
     public RuntimesView Runtimes()
@@ -33,8 +36,20 @@ internal sealed class EngineDirectory(EngineRegistry engines)
     /// <summary>Limits that this engine cannot enforce here, comma-separated; null when there are none.</summary>
     public string? Unenforced(string engine)
     {
-        var missing = engines.Find(engine)?.Capabilities?.Unenforced;
-        return missing is { Count: > 0 } ? string.Join(',', missing) : null;
+        // As it is now, since a launcher may be restarted on a host that has changed; joined once for each state, since every record asks.
+        if (engines.Capabilities(engine) is not { Unenforced.Count: > 0 } capabilities)
+        {
+            return null;
+        }
+
+        if (_unenforced is { } known && ReferenceEquals(known.Of, capabilities))
+        {
+            return known.Text;
+        }
+
+        var text = string.Join(',', capabilities.Unenforced);
+        _unenforced = new Joined(capabilities, text);
+        return text;
     }
 
     public string CheckEngine(string? name)
@@ -66,6 +81,32 @@ internal sealed class EngineDirectory(EngineRegistry engines)
                 $"The engine {engine} has no such runtime; it has: {List(view.Runtimes)}, and the aliases {List(Aliases.Where(a => Newest(view.Runtimes, a.Prefix) is not null).Select(a => a.Alias))}.",
                 field: "runtime");
     }
+
+    /// <summary>Refuses <c>freshness: snapshot</c> where the engine cannot have it.</summary>
+    public void CheckSnapshot(string engine)
+    {
+        if (Capabilities(engine, "freshness").NoSnapshot is { } reason)
+        {
+            throw new RefusedException("unsupported_freshness", $"The engine {engine} cannot do freshness snapshot on this host: {reason}.",
+                field: "freshness", limit: "warm, fresh");
+        }
+    }
+
+    /// <summary>Refuses <c>network: egress</c> where the engine cannot have it.</summary>
+    public void CheckEgress(string engine)
+    {
+        if (Capabilities(engine, "network").NoEgress is { } reason)
+        {
+            throw new RefusedException("unsupported_network", $"The engine {engine} cannot do network egress on this host: {reason}.", field: "network", limit: "none");
+        }
+    }
+
+    private EngineCapabilities Capabilities(string engine, string field) =>
+        engines.Find(engine) is { Unavailable: null, Capabilities: { } capabilities }
+            ? capabilities
+            : throw new RefusedException("engine_unavailable", $"The engine {engine} does not work at the moment, so it cannot say whether it can do this.", field: field);
+
+    private sealed record Joined(EngineCapabilities Of, string Text);
 
     private static string List(IEnumerable<string> names) => string.Join(", ", names) is { Length: > 0 } list ? list : "none";
 

@@ -3,18 +3,19 @@ using System.Collections.Immutable;
 using Flint.Data.Catalog;
 using Flint.Data.Model;
 using Flint.Runtime.Invocation;
+using Flint.Runtime.Sandboxing;
 using Flint.Server.Packages;
 
 namespace Flint.Server.Services;
 
 /// <summary>What an invocation needs to know of a function: the frozen spec, and what only the server acts upon.</summary>
-internal sealed record CatalogEntry(FunctionSpec Spec, bool StrictHistory, string? Unenforced, long LoadedAt);
+internal sealed record CatalogEntry(FunctionSpec Spec, bool StrictHistory, long LoadedAt);
 
 /// <summary>
 /// Name and qualifier to the frozen spec, from memory on the hot path. A change on this server shows at once; one on another server within
 /// <c>refreshAfter</c>, which is infinite where this server is the only one. Thread-safe.
 /// </summary>
-internal sealed class FunctionCatalog(ICatalogStore store, CodeCache code, EngineDirectory engines, TimeProvider time, TimeSpan refreshAfter)
+internal sealed class FunctionCatalog(ICatalogStore store, CodeCache code, TimeProvider time, TimeSpan refreshAfter)
 {
     /// <summary>Bounds memory; far beyond what one server keeps warm.</summary>
     private const int MaxEntries = 20_000;
@@ -67,7 +68,7 @@ internal sealed class FunctionCatalog(ICatalogStore store, CodeCache code, Engin
         }
 
         FunctionSettings settings = version is null ? function : version;
-        var entry = new CatalogEntry(spec, settings.History == "strict", engines.Unenforced(spec.Engine), loadedAt);
+        var entry = new CatalogEntry(spec, settings.History == "strict", loadedAt);
         if (Interlocked.Read(ref _generation) == generation)
         {
             if (_entries.Count >= MaxEntries)
@@ -98,7 +99,14 @@ internal sealed class FunctionCatalog(ICatalogStore store, CodeCache code, Engin
             TimeoutMs = settings.TimeoutMs,
             TmpMb = settings.TmpMb,
             Environment = Views.Environment(settings.EnvironmentJson).ToImmutableSortedDictionary(StringComparer.Ordinal),
-            Freshness = settings.Freshness == "fresh" ? Freshness.Fresh : Freshness.Warm,
+            Freshness = settings.Freshness switch
+            {
+                "snapshot" => Freshness.Snapshot,
+                "fresh" => Freshness.Fresh,
+                _ => Freshness.Warm,
+            },
+            Start = settings.Start == "exec" ? StartMode.Exec : StartMode.Zygote,
+            Network = settings.Network == "egress" ? NetworkAccess.Egress : NetworkAccess.None,
             Engine = settings.Engine,
             CancelOnDisconnect = settings.OnDisconnect == "cancel",
         };

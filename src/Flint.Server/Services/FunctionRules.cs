@@ -23,6 +23,7 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
         var engine = engines.CheckEngine(request.Engine);
         var runtime = engines.CheckRuntime(request.Runtime, engine);
         Handlers.Check(runtime, request.Handler ?? throw Missing("handler"));
+        var (freshness, start, network) = Sandbox(request.Freshness ?? "warm", request.Start ?? "zygote", request.Network ?? "none", engine);
         return new FunctionEntity
         {
             TenantId = tenantId,
@@ -37,7 +38,9 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
             TimeoutMs = Timeout(request.TimeoutMs ?? Math.Min(DefaultTimeoutMs, limits.MaxTimeoutMs)),
             TmpMb = Tmp(request.TmpMb ?? Math.Min(DefaultTmpMb, limits.MaxTmpMb)),
             EnvironmentJson = Environment(request.Environment ?? new Dictionary<string, string>()),
-            Freshness = Freshness(request.Freshness ?? "warm"),
+            Freshness = freshness,
+            Start = start,
+            Network = network,
             OnDisconnect = Word("onDisconnect", request.OnDisconnect ?? "continue", "continue", "cancel"),
             History = Word("history", request.History ?? "buffered", "buffered", "strict"),
             CodeSha256 = "",
@@ -62,7 +65,13 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
         function.TimeoutMs = request.TimeoutMs is { } timeout ? Timeout(timeout) : function.TimeoutMs;
         function.TmpMb = request.TmpMb is { } tmp ? Tmp(tmp) : function.TmpMb;
         function.EnvironmentJson = request.Environment is { } environment ? Environment(environment) : function.EnvironmentJson;
-        function.Freshness = request.Freshness is { } freshness ? Freshness(freshness) : function.Freshness;
+        if ((request.Freshness ?? request.Start ?? request.Network ?? request.Engine) is not null)
+        {
+            // A host that has lost an ability refuses at the next invocation; changes of other settings stay possible meanwhile.
+            (function.Freshness, function.Start, function.Network) = Sandbox(
+                request.Freshness ?? function.Freshness, request.Start ?? function.Start, request.Network ?? function.Network, function.Engine);
+        }
+
         function.OnDisconnect = request.OnDisconnect is { } disconnect ? Word("onDisconnect", disconnect, "continue", "cancel") : function.OnDisconnect;
         function.History = request.History is { } history ? Word("history", history, "buffered", "strict") : function.History;
     }
@@ -87,14 +96,36 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
             : throw new RefusedException("out_of_range", string.Create(CultureInfo.InvariantCulture, $"{field} is {value}; it must be {min} to {max}."),
                 field: field, limit: string.Create(CultureInfo.InvariantCulture, $"{min} to {max}"), knob: knob);
 
-    private static string Freshness(string value) => value == "snapshot"
-        ? throw new RefusedException("unsupported_freshness", "snapshot is not available yet; there are: warm, fresh.", field: "freshness")
-        : Word("freshness", value, "warm", "fresh");
+    /// <summary>The settings that decide how sandboxes are made, checked together and against what the engine can do here.</summary>
+    private (string Freshness, string Start, string Network) Sandbox(string freshness, string start, string network, string engine)
+    {
+        Word("freshness", freshness, "warm", "fresh", "snapshot");
+        Word("start", start, "zygote", "exec");
+        Word("network", network, "none", "egress");
+        if (freshness == "snapshot")
+        {
+            if (start == "exec")
+            {
+                throw new RefusedException("invalid_field",
+                    "freshness snapshot needs start zygote: only a process that was forked from a zygote can be kept and forked again.", field: "start");
+            }
+
+            engines.CheckSnapshot(engine);
+        }
+
+        if (network == "egress")
+        {
+            engines.CheckEgress(engine);
+        }
+
+        return (freshness, start, network);
+    }
 
     private static string Word(string field, string value, params string[] words) =>
         words.Contains(value, StringComparer.Ordinal)
             ? value
-            : throw new RefusedException("invalid_field", $"{field} must be one of: {string.Join(", ", words)}.", field: field);
+            : throw new RefusedException("invalid_field", $"{field} is '{Packages.EntryNames.Escape(value)}'; it must be one of: {string.Join(", ", words)}.",
+                field: field, limit: string.Join(", ", words));
 
     /// <summary>Sorted, so that equal environments are equal text.</summary>
     private string Environment(IReadOnlyDictionary<string, string> variables)

@@ -1,11 +1,12 @@
 using Flint.Data.Invocations;
 using Flint.Runtime.Guest;
 using Flint.Runtime.Invocation;
+using Flint.Runtime.Sandboxing;
 
 namespace Flint.Server.Services;
 
 /// <summary>Turns an outcome into the row that history keeps and answers are written from.</summary>
-internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history)
+internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history, EngineDirectory engines)
 {
     /// <summary>Absent, which is not empty: a null array would become empty memory.</summary>
     private static ReadOnlyMemory<byte>? Nothing => null;
@@ -36,8 +37,15 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
             PeakMemoryBytes = outcome.PeakMemoryBytes,
             ColdStart = reached ? outcome.ColdStart : null,
             Engine = spec.Engine,
+            StartMode = outcome.Start switch
+            {
+                null => null,
+                StartMode.Exec => "exec",
+                _ => "zygote",
+            },
+            StartReason = outcome.StartReason,
             SandboxId = outcome.SandboxId,
-            Unenforced = entry.Unenforced,
+            Unenforced = engines.Unenforced(spec.Engine),
             Payload = Keeps(outcome.Status, payload.Length) ? payload : Nothing,
             Result = outcome.Status == InvocationStatus.Completed ? outcome.Result : Nothing,
             Log = outcome.Log.Lines.Count == 0 ? Nothing : LogJson(outcome.Log),

@@ -67,6 +67,8 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
             TmpMb = function.TmpMb,
             EnvironmentJson = function.EnvironmentJson,
             Freshness = function.Freshness,
+            Start = function.Start,
+            Network = function.Network,
             Engine = function.Engine,
             OnDisconnect = function.OnDisconnect,
             History = function.History,
@@ -126,6 +128,6 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
 
     private static bool Same(FunctionSettings a, FunctionSettings b) =>
         a.CodeSha256 == b.CodeSha256 && a.Runtime == b.Runtime && a.Handler == b.Handler && a.MemoryMb == b.MemoryMb && a.TimeoutMs == b.TimeoutMs
-        && a.TmpMb == b.TmpMb && a.EnvironmentJson == b.EnvironmentJson && a.Freshness == b.Freshness && a.Engine == b.Engine
+        && a.TmpMb == b.TmpMb && a.EnvironmentJson == b.EnvironmentJson && a.Freshness == b.Freshness && a.Start == b.Start && a.Network == b.Network && a.Engine == b.Engine
         && a.OnDisconnect == b.OnDisconnect && a.History == b.History;
 }

@@ -55,6 +55,8 @@ internal static class Views
             TmpMb = s.TmpMb,
             Environment = Environment(s.EnvironmentJson),
             Freshness = s.Freshness,
+            Start = s.Start,
+            Network = s.Network,
             Engine = s.Engine,
             OnDisconnect = s.OnDisconnect,
             History = s.History,

@@ -28,6 +28,8 @@ public abstract class InvocationConformance : StoreConformance
             PeakMemoryBytes = null,
             ColdStart = null,
             Engine = null,
+            StartMode = null,
+            StartReason = null,
             SandboxId = null,
             Unenforced = null,
             Payload = null,

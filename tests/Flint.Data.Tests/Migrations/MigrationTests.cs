@@ -53,6 +53,7 @@ public abstract class MigrationTests : IAsyncLifetime
             var functions = await store.Catalog.ReadAsync((db, token) => db.Functions.OrderBy(f => f.TenantId).ToListAsync(token), default);
             functions.Select(function => (function.TenantId, function.Name, function.LastVersion)).ShouldBe([("default", "hello", 2), ("other", "hello", 2)]);
             functions[0].CreatedAt.ShouldBe(Rows.Start);
+            functions.Select(function => (function.Start, function.Network)).Distinct().ShouldBe([("zygote", "none")]);
             (await store.Catalog.ReadAsync((db, token) => db.Aliases.CountAsync(token), default)).ShouldBe(2);
             var page = await store.Invocations.ListAsync(new() { TenantId = "default" }, default);
             page.Rows.Count.ShouldBe(4);
@@ -75,7 +76,7 @@ public abstract class MigrationTests : IAsyncLifetime
 
         await using var again = await TestStore.OpenAsync(Options);
         await again.Database.MigrateAsync(default);
-        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index", "0003_data_bytes"]);
+        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index", "0003_data_bytes", "0004_start_and_network"]);
     }
 
     [Fact]
@@ -85,9 +86,9 @@ public abstract class MigrationTests : IAsyncLifetime
         {
         }
 
-        await ExecuteAsync("INSERT INTO schema_version SELECT 4, '0004_future', 'x', applied_at FROM schema_version WHERE version = 1");
+        await ExecuteAsync("INSERT INTO schema_version SELECT 5, '0005_future', 'x', applied_at FROM schema_version WHERE version = 1");
         var fault = await Should.ThrowAsync<SchemaException>(() => TestStore.OpenAsync(Options));
-        fault.Message.ShouldContain("schema version 4, but this Flint knows versions up to 3");
+        fault.Message.ShouldContain("schema version 5, but this Flint knows versions up to 4");
     }
 
     [Fact]

@@ -15,7 +15,7 @@ public sealed class WrongInputTests(Release release, RunningServer running) : IC
     [InlineData("""{"name":"x","runtime":"python","handler":"main","code":{"inline":"pass"}}""", "handler")]
     [InlineData("""{"name":"x","runtime":"python","handler":"main.handler"}""", "code")]
     [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","memoryMb":1,"code":{"inline":"pass"}}""", "memoryMb")]
-    [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","freshness":"snapshot","code":{"inline":"pass"}}""", "freshness")]
+    [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","freshness":"stale","code":{"inline":"pass"}}""", "freshness")]
     [InlineData("""{"name":"x","runtime":"python","handler":"main.handler","code":{"zip":"bm90IGEgemlw"}}""", "code")]
     public async Task A_wrong_member_is_named(string body, string field)
     {

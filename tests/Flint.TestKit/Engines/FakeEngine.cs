@@ -13,7 +13,12 @@ public sealed class FakeEngine(string name = "native") : ISandboxEngine
 
     public string Name => name;
 
-    public EngineCapabilities Capabilities { get; init; } = new(["python3.11", "nodejs20"], Freeze: true, PeakMemory: true, Unenforced: []);
+    /// <summary>By default all that there is. May be changed while it runs.</summary>
+    public EngineCapabilities Capabilities { get; set; } =
+        new(["python3.11", "nodejs20"], Freeze: true, PeakMemory: true, Unenforced: []) { NoSnapshot = null, NoEgress = null };
+
+    /// <summary>Why a sandbox is started by exec although a zygote was asked for; null (the default) where it is not.</summary>
+    public Func<SandboxSpec, string?> ExecReason { get; set; } = _ => null;
 
     /// <summary>The script of the sandboxes made from now on; by default every event is echoed.</summary>
     public Func<SandboxSpec, FakeScript> Script { get; set; } = _ => new FakeScript();

@@ -30,12 +30,18 @@ public sealed class FakeSandbox : ISandbox
         Id = id;
         Spec = spec;
         Script = script;
+        StartReason = spec.Start == StartMode.Zygote ? engine.ExecReason(spec) : null;
         Channel = new PipeStream(_toWorker.Reader.AsStream(), _toGuest.Writer.AsStream());
         Guest = Task.Run(GuestAsync);
     }
 
     public string Id { get; }
     public SandboxSpec Spec { get; }
+    public StartMode Start => Spec.Start == StartMode.Exec || StartReason is not null ? StartMode.Exec : StartMode.Zygote;
+    public string? StartReason { get; }
+    public IReadOnlyDictionary<string, string>? GuestEnvironment => Start == StartMode.Zygote ? Spec.Environment : null;
+    /// <summary>What INIT carried.</summary>
+    public JsonElement Init { get; private set; }
     public FakeScript Script { get; }
     public Stream Channel { get; }
     public Task<SandboxExit> Exited => _exited.Task;
@@ -163,7 +169,7 @@ public sealed class FakeSandbox : ISandbox
                 var body = new byte[BinaryPrimitives.ReadInt32LittleEndian(header.AsSpan(4))];
                 await reader.ReadExactlyAsync(body, _killed.Token);
                 await _running.Task.WaitAsync(_killed.Token);
-                await (header[1] == FakeFrames.Init ? InitAsync() : EventAsync(body));
+                await (header[1] == FakeFrames.Init ? InitAsync(body) : EventAsync(body));
             }
         }
         catch (Exception exception) when (exception is OperationCanceledException or EndOfStreamException or InvalidOperationException or IOException)
@@ -172,8 +178,10 @@ public sealed class FakeSandbox : ISandbox
         }
     }
 
-    private async Task InitAsync()
+    private async Task InitAsync(byte[] body)
     {
+        using var init = JsonDocument.Parse(body);
+        Init = init.RootElement.Clone();
         var answer = await Script.OnInit(this);
         switch (answer)
         {
