@@ -9,30 +9,33 @@ public sealed class AttackTests(Workers workers)
 {
     [Theory]
     [MemberData(nameof(AttackCatalog.Rows), MemberType = typeof(AttackCatalog))]
-    public async Task The_control_works(string name, string language)
+    public async Task The_control_works(string name, string language, Mode mode)
     {
         var bench = await workers.ProductAsync();
         var attack = AttackCatalog.Find(name);
-        var function = bench.Function(attack, Enum.Parse<Languages>(language)) with { TimeoutMs = Math.Max(attack.TimeoutMs, 10_000) };
+        var function = bench.Function(attack, Enum.Parse<Languages>(language)).In(mode) with { TimeoutMs = Math.Max(attack.TimeoutMs, 10_000) };
 
         var outcome = await bench.Worker.InvokeAsync(function, attack.Control);
 
+        outcome.ShouldHaveRunIn(mode);
         outcome.ShouldHaveCompleted();
         // Programs that answer the same whatever they met have said all by completing.
         (outcome.Worked() || outcome.Json().TryGetProperty("marker", out _)).ShouldBeTrue(outcome.Describe());
+        bench.Worker.Retire(function);
     }
 
     [Theory]
     [MemberData(nameof(AttackCatalog.Rows), MemberType = typeof(AttackCatalog))]
-    public async Task The_attack_is_held(string name, string language)
+    public async Task The_attack_is_held(string name, string language, Mode mode)
     {
         var bench = await workers.ProductAsync();
         var attack = AttackCatalog.Find(name);
-        var function = Hostile(bench, attack, language);
+        var function = Hostile(bench, attack, language).In(mode);
 
         var outcome = await bench.Worker.InvokeAsync(function, attack.Hostile);
 
         TestContext.Current.TestOutputHelper?.WriteLine(outcome.Describe());
+        outcome.ShouldHaveRunIn(mode);
         switch (attack.Held)
         {
             case Held.Refused:
@@ -53,14 +56,15 @@ public sealed class AttackTests(Workers workers)
 
     [Theory]
     [MemberData(nameof(AttackCatalog.RowsWithWall), MemberType = typeof(AttackCatalog))]
-    public async Task Without_its_wall_the_attack_works(string name, string language)
+    public async Task Without_its_wall_the_attack_works(string name, string language, Mode mode)
     {
         var attack = AttackCatalog.Find(name);
         var bench = attack.Wall is { } wall ? await workers.WithoutAsync(wall) : await workers.ProductAsync();
-        var function = Hostile(bench, attack, language);
+        var function = Hostile(bench, attack, language).In(mode);
 
         var outcome = await bench.Worker.InvokeAsync(attack.Loosen?.Invoke(function) ?? function, attack.Hostile);
 
+        outcome.ShouldHaveRunIn(mode);
         outcome.ShouldHaveCompleted();
         outcome.Worked().ShouldBeTrue(outcome.Describe());
     }

@@ -1,4 +1,5 @@
 using Flint.Runtime.Invocation;
+using Flint.Security.Tests.Harness;
 
 namespace Flint.Security.Tests.Attacks;
 
@@ -57,6 +58,9 @@ internal sealed record Attack(int Group, string Name, string Handler)
     public int MemoryMb { get; init; } = 256;
 
     public int TmpMb { get; init; } = 64;
+
+    /// <summary>Where it is run.</summary>
+    public IReadOnlyList<Mode> Modes { get; init; } = [Mode.Exec, Mode.Zygote, Mode.Snapshot];
 
     public bool HasWall => Wall is not null || Loosen is not null;
 

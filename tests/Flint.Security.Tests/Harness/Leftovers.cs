@@ -14,7 +14,7 @@ internal sealed class Leftovers(long uidBase, int uidCount)
                 var status = File.ReadAllLines($"{directory}/status");
                 var uid = long.Parse(status.First(static line => line.StartsWith("Uid:", StringComparison.Ordinal)).Split('\t')[1],
                     System.Globalization.CultureInfo.InvariantCulture);
-                if (uid >= uidBase && uid < uidBase + uidCount)
+                if (uid >= uidBase && uid < uidBase + uidCount && !IsZygote(directory, uid))
                 {
                     found.Add($"{directory[6..]} {status[0]}");
                 }
@@ -27,6 +27,10 @@ internal sealed class Leftovers(long uidBase, int uidCount)
 
         return found;
     }
+
+    /// <summary>The interpreters that guests are forked from belong to the worker, and are started again whenever it likes. A guest of theirs has another uid.</summary>
+    private bool IsZygote(string directory, long uid) =>
+        uid == uidBase && File.ReadAllText($"{directory}/cmdline").Contains("zygote", StringComparison.Ordinal);
 
     /// <summary>Cgroups of a tenant's sandboxes, in any hierarchy.</summary>
     public static IReadOnlyList<string> Cgroups(string tenant) =>

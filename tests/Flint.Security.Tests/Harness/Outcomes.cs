@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Flint.Runtime.Invocation;
+using Flint.Runtime.Sandboxing;
 
 namespace Flint.Security.Tests.Harness;
 
@@ -10,6 +11,10 @@ internal static class Outcomes
     public static JsonElement Json(this InvocationOutcome outcome) => JsonDocument.Parse(outcome.Result).RootElement;
 
     public static bool Worked(this InvocationOutcome outcome) => outcome.Json().GetProperty("worked").GetBoolean();
+
+    /// <summary>It was started as it was to be, so that no attack ran in another mode than the one that it is counted for.</summary>
+    public static void ShouldHaveRunIn(this InvocationOutcome outcome, Mode mode) =>
+        outcome.Start.ShouldBe(mode == Mode.Exec ? StartMode.Exec : StartMode.Zygote, $"{outcome.StartReason}\n{outcome.Describe()}");
 
     public static void ShouldHaveCompleted(this InvocationOutcome outcome) =>
         outcome.Status.ShouldBe(InvocationStatus.Completed, outcome.Describe());

@@ -3,6 +3,7 @@ using System.Text;
 using Flint.Engines.Native;
 using Flint.Runtime.Hosting;
 using Flint.Runtime.Invocation;
+using Flint.Runtime.Pooling;
 using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -83,6 +84,7 @@ internal sealed class TestWorker : IAsyncDisposable
             TmpMb = 64,
             TimeoutMs = 10_000,
             Environment = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal),
+            Start = StartMode.Exec,
             Freshness = Freshness.Fresh,
         };
     }
@@ -97,6 +99,9 @@ internal sealed class TestWorker : IAsyncDisposable
         var id = Guid.CreateVersion7().ToString();
         return (id, await DispatchAsync(id, function, Encoding.UTF8.GetBytes(payload)));
     }
+
+    /// <summary>Gives up whatever sandboxes of the function are kept.</summary>
+    public void Retire(FunctionSpec function) => _host.Services.GetRequiredService<SandboxPools>().RetireFunction(function.TenantId, function.FunctionId);
 
     private Task<InvocationOutcome> DispatchAsync(string id, FunctionSpec function, byte[] payload) => _dispatcher.DispatchAsync(
         new InvocationRequest { Id = id, Function = function, Payload = payload }, CancellationToken.None, CancellationToken.None);

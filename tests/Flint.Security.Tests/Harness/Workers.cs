@@ -127,9 +127,19 @@ internal sealed class Bench(TestWorker worker)
         ? Worker.Function(Runtime(language), handler, "python")
         : Worker.Function(Runtime(language), CamelCase(handler), "node");
 
-    /// <summary>No process, no cgroup, no mount of the function is left, and the neighbour is unharmed.</summary>
+    /// <summary>
+    /// No process, no cgroup, no mount of the function is left, and the neighbour is unharmed. Of a snapshot first its invocation is to be gone, all but the template and the
+    /// trusted process of its cell; then the template is given up too.
+    /// </summary>
     public async Task NothingIsLeftAsync(FunctionSpec function)
     {
+        if (function.Freshness == Freshness.Snapshot)
+        {
+            await Eventually.True(() => Worker.Leftovers.Processes().Except(_baseline).Count() <= 2, "nothing but the template is left", boundSeconds: 10,
+                () => string.Join(", ", Worker.Leftovers.Processes().Except(_baseline)));
+            Worker.Retire(function);
+        }
+
         await Eventually.True(() => !Worker.Leftovers.Processes().Except(_baseline).Any(), "no process left", boundSeconds: 10,
             () => string.Join(", ", Worker.Leftovers.Processes().Except(_baseline)));
         await Eventually.True(() => Leftovers.Cgroups(function.TenantId).Count == 0, "no cgroup left", boundSeconds: 10,
