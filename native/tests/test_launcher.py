@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 
-from control import HELLO, KILL, LAUNCHER, MAKE, PROGRAMS, START, Cell, Launcher, head, items, text
+from control import LAUNCHER, MAKE, PROGRAMS, START, ZYGOTE, ZYGOTE_HOST, Cell, Launcher, head, items, start_message, text
 
 HOSTILE = "/var/runtime/hostile"
 USER = 54321  # an ordinary user that owns nothing
@@ -27,17 +27,17 @@ class Skipped(Exception):
     pass
 
 
-def test(*contexts):
-    """A test that runs in these contexts with a launcher at hand; in none: once, by itself."""
+def test(*contexts, forked=True):
+    """A test that runs in these contexts with a launcher at hand, with guests that are exec'ed and, unless forked is false, with forked ones; in none: once, by itself."""
     def add(function):
-        TESTS.append((function, contexts))
+        TESTS.append((function, (*contexts, *(c + FORKED for c in contexts if forked))))
         return function
     return add
 
 
 ALL = ("root", "root-v1", "root-none", "subuid", "single")
 LIMITED = ("root", "root-v1", "subuid", "single")  # those with cgroups
-ROOT = ("root",)
+FORKED = "+zygote"  # after a context's name: its guests are forked from a zygote
 
 
 # ---- surroundings ----
@@ -167,6 +167,12 @@ class World:
                 print(f"    not in {context}: {reason}")
 
     def launch(self, context, **more):
+        """A launcher; with FORKED after the context's name its cells' guests come from a zygote."""
+        if context.endswith(FORKED):
+            launcher = self.launch(context[:-len(FORKED)], **more)
+            launcher.zygote, _ = launcher.boot_zygote()
+            launcher.own = set(descendants(launcher.process.pid))
+            return launcher
         self.instances += 1
         instance = more.pop("instance", f"t{os.getpid()}x{self.instances}"[:16])
         options, prefix = ["--cgroup", "auto"], []
@@ -610,7 +616,7 @@ def a_cell_can_be_killed_at_any_time(world, launcher):
     ready.kill()
     assert ready.expect("GONE").clean == 1
     ready.close()
-    launcher.send(head(START, ready.id) + struct.pack("<6I", 64, 1, 1, 100, 0, 64) + text("code") + text("/") + items(["/bin/true"]) + items([]))
+    launcher.send(start_message(ready.id, "/bin/true"))
     assert launcher.make().run("/bin/true").code == 0
 
 
@@ -631,7 +637,7 @@ def fifty_cells_run_beside_each_other(world, launcher):
     assert not cgroups_of(launcher.instance, launcher.base)
 
 
-@test(*ALL)
+@test(*ALL, forked=False)
 def a_start_that_cannot_be_is_told(world, launcher):
     for expected, change in (("exec", {"argv": ["/var/task/none"]}), ("exec", {"argv": ["/var/task/main.txt"]}), ("cwd", {"cwd": "/none"}),
                              ("code", {"code": "none"}), ("code", {"code": ".."}), ("code", {"code": "."}), ("code", {"code": "a/../code"}),
@@ -669,7 +675,8 @@ def a_bad_tenant_is_refused(world, launcher):
 
 @test()
 def malformed_messages_end_the_launcher(world):
-    for message in (b"x", head(MAKE, 1), head(MAKE, 1) + text("a") + b"x", head(99, 1), head(MAKE, 0) + text("a"), b"\2\0\1\0\1\0\0\0",
+    for message in (b"x", head(MAKE, 1), head(MAKE, 1) + text("a"), head(MAKE, 1) + text("a") + bytes(9), head(99, 1), head(MAKE, 0) + text("a") + bytes(8), b"\1\0\1\0\1\0\0\0",
+                    head(ZYGOTE, 1) + items(["/a"]), head(ZYGOTE, 1) + items(["/a"]) + items([]) + b"x",
                     head(START, 1) + b"\xff" * 60, os.urandom(4000)):
         launcher = world.launch("root")
         cell = launcher.make()
@@ -902,7 +909,7 @@ def main():
         print(f"0 passed, {count if os.environ.get('CI') else 0} failed, {0 if os.environ.get('CI') else count} skipped")
         return 1 if os.environ.get("CI") else 0
     world = World()
-    contexts = [c for c in os.environ.get("FLINT_CONTEXTS", " ".join(ALL)).split()]
+    contexts = [c for c in os.environ.get("FLINT_CONTEXTS", " ".join((*ALL, *(c + FORKED for c in ALL)))).split()]
     try:
         for context in contexts:
             functions = [f for f, c in chosen if context in c]
