@@ -16,7 +16,7 @@ MAKE, START, KILL, ZYGOTE, RETIRE = 1, 2, 3, 4, 5
 HELLO, READY, FAILED, EXITED, GONE, ZYGOTE_READY, ZYGOTE_GONE = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
 NAMES = {HELLO: "HELLO", READY: "READY", FAILED: "FAILED", EXITED: "EXITED", GONE: "GONE", ZYGOTE_READY: "ZYGOTE_READY", ZYGOTE_GONE: "ZYGOTE_GONE"}
 ZYGOTE_HOST = os.environ.get("FLINT_ZYGOTE_HOST", "/var/runtime/zygote_host")
-PRELOAD = "/var/runtime/libflint-zygote.so"
+ZYGOTE_ENV = os.environ.get("FLINT_ZYGOTE_ENV", "LD_PRELOAD=/var/runtime/libflint-zygote.so MARK=zygote").split()
 
 
 def text(value):
@@ -144,7 +144,7 @@ class Launcher:
     def begin_zygote(self, *argv, env=None):
         """Sends ZYGOTE; returns its id."""
         zygote, self.next = self.next, self.next + 1
-        self.send(head(ZYGOTE, zygote) + items(argv or (ZYGOTE_HOST,)) + items([f"LD_PRELOAD={PRELOAD}", "MARK=zygote"] if env is None else env))
+        self.send(head(ZYGOTE, zygote) + items(argv or (ZYGOTE_HOST,)) + items(ZYGOTE_ENV if env is None else env))
         return zygote
 
     def boot_zygote(self, *argv):
