@@ -5,9 +5,14 @@ namespace Flint.Guest.Tests;
 internal static class Interpreters
 {
     /// <summary>Skips the running test when the interpreter is missing; in CI that is a failure.</summary>
-    public static void Require(string runtime)
+    public static void Require(string runtime) => RequireNothing(ProcessGuests.Missing(runtime));
+
+    /// <summary>The same for its zygote.</summary>
+    public static void RequireZygote(string runtime) => RequireNothing(ZygoteGuests.Missing(runtime));
+
+    private static void RequireNothing(string? missing)
     {
-        if (ProcessGuests.Missing(runtime) is not string missing)
+        if (missing is null)
         {
             return;
         }

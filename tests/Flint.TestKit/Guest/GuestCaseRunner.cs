@@ -65,7 +65,7 @@ public sealed class GuestCaseRunner(GuestHost host, GuestCase guestCase, string 
         Seen seen = new("init");
         try
         {
-            seen.Error = await connection.InitAsync(Init(), log, cancellationToken).ConfigureAwait(false);
+            seen.Error = await connection.InitAsync(Init(sandbox), log, cancellationToken).ConfigureAwait(false);
         }
         catch (GuestProtocolException e)
         {
@@ -139,7 +139,7 @@ public sealed class GuestCaseRunner(GuestHost host, GuestCase guestCase, string 
         };
     }
 
-    private GuestInit Init() => new()
+    private GuestInit Init(ISandbox sandbox) => new()
     {
         Handler = _program.Handler,
         FunctionName = "case",
@@ -147,6 +147,7 @@ public sealed class GuestCaseRunner(GuestHost host, GuestCase guestCase, string 
         InvokedFunctionArn = "arn:flint:lambda:local:default:function:case",
         MemoryMb = guestCase.MemoryMb,
         TaskRoot = _taskRoot,
+        Environment = sandbox.GuestEnvironment,
     };
 
     private void WriteFiles(string code)

@@ -22,10 +22,20 @@ public static class ProcessGuests
 
     public static ProcessSandbox Start(SandboxSpec spec)
     {
-        using JsonDocument manifest = JsonDocument.Parse(File.ReadAllText(Path.Combine(GuestCases.GuestDirectory, "runtimes.json")));
-        JsonElement language = manifest.RootElement.EnumerateArray().Single(entry =>
-            spec.Runtime.StartsWith(entry.GetProperty("prefix").GetString()!, StringComparison.Ordinal));
+        using JsonDocument manifest = Manifest();
+        JsonElement language = Language(manifest, spec.Runtime);
         string[] arguments = [.. language.GetProperty("arguments").EnumerateArray().Select(argument => Expand(argument.GetString()!, spec))];
+        return ProcessSandbox.Start(arguments, Environment(language, spec));
+    }
+
+    internal static JsonDocument Manifest() => JsonDocument.Parse(File.ReadAllText(Path.Combine(GuestCases.GuestDirectory, "runtimes.json")));
+
+    internal static JsonElement Language(JsonDocument manifest, string runtime) => manifest.RootElement.EnumerateArray().Single(entry =>
+        runtime.StartsWith(entry.GetProperty("prefix").GetString()!, StringComparison.Ordinal));
+
+    /// <summary>The language's environment with the function's on top, for code that lies where it lies.</summary>
+    internal static Dictionary<string, string> Environment(JsonElement language, SandboxSpec spec)
+    {
         Dictionary<string, string> environment = new(StringComparer.Ordinal);
         foreach (JsonProperty variable in language.GetProperty("environment").EnumerateObject())
         {
@@ -35,7 +45,7 @@ public static class ProcessGuests
         {
             environment[name] = value;
         }
-        return ProcessSandbox.Start(arguments, environment);
+        return environment;
     }
 
     private static string Expand(string argument, SandboxSpec spec) => argument
@@ -44,6 +54,6 @@ public static class ProcessGuests
         .Replace("{semiSpaceMb}", Math.Clamp(spec.MemoryMb / 64, 1, 16).ToString(CultureInfo.InvariantCulture), StringComparison.Ordinal)
         .Replace("/var/runtime", GuestCases.GuestDirectory, StringComparison.Ordinal);
 
-    private static string Interpreter(string runtime) =>
+    internal static string Interpreter(string runtime) =>
         runtime.StartsWith("python", StringComparison.Ordinal) ? "/usr/bin/" + runtime : "/usr/bin/node";
 }

@@ -10,14 +10,18 @@ namespace Flint.TestKit.Guest;
 public sealed class ProcessSandbox : ISandbox
 {
     private readonly int _pid;
+    private readonly int _control;
+    private readonly StartMode _start;
     private readonly RawPipes _pipes;
     private readonly Socket _socket;
     private readonly TaskCompletionSource<SandboxExit> _exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _destroyed;
 
-    private ProcessSandbox(int pid, int channel, int stdout, int stderr)
+    private ProcessSandbox(int pid, int channel, int stdout, int stderr, int control = -1)
     {
         _pid = pid;
+        _control = control;
+        _start = control < 0 ? StartMode.Exec : StartMode.Zygote;
         _pipes = new RawPipes(stdout, stderr);
         _socket = new Socket(new SafeSocketHandle(channel, ownsHandle: true));
         Channel = new NetworkStream(_socket, ownsSocket: true);
@@ -28,6 +32,15 @@ public sealed class ProcessSandbox : ISandbox
     public string Id => $"p{_pid}";
 
     public Stream Channel { get; }
+
+    StartMode ISandbox.Start => _start;
+
+    public IReadOnlyDictionary<string, string>? GuestEnvironment { get; private init; }
+
+    public ISandboxTemplate? Template { get; private init; }
+
+    /// <summary>The host's pid.</summary>
+    public int Pid => _pid;
 
     public Task<SandboxExit> Exited => _exited.Task;
 
@@ -47,6 +60,40 @@ public sealed class ProcessSandbox : ISandbox
             TestLibc.Close(guestChannel);
             TestLibc.Close(guestStdout);
             TestLibc.Close(guestStderr);
+        }
+    }
+
+    /// <summary>A guest that a zygote forks when it is asked over <paramref name="socket"/>; it has GO.</summary>
+    /// <param name="socket">The zygote's or the template's control socket.</param>
+    /// <param name="environment">What INIT must carry; null for a fork of a template.</param>
+    /// <param name="snapshot">It will be a template.</param>
+    public static ProcessSandbox Fork(int socket, IReadOnlyDictionary<string, string>? environment, bool snapshot)
+    {
+        (int channel, int guestChannel) = TestLibc.SocketPair();
+        (int stdout, int guestStdout) = TestLibc.Pipe();
+        (int stderr, int guestStderr) = TestLibc.Pipe();
+        (int control, int guestControl) = TestLibc.SocketPair(packets: true);
+        try
+        {
+            TestLibc.Send(socket, (byte)'F', guestChannel, guestStdout, guestStderr, guestControl);
+            Span<byte> pid = stackalloc byte[4];
+            if (TestLibc.Read(socket, pid) != pid.Length)
+            {
+                throw new IOException("the zygote has ended");
+            }
+            TestLibc.Send(control, (byte)'G');
+            return new ProcessSandbox(BitConverter.ToInt32(pid), channel, stdout, stderr, control)
+            {
+                GuestEnvironment = environment,
+                Template = snapshot ? new ControlledTemplate(control) : null,
+            };
+        }
+        finally
+        {
+            TestLibc.Close(guestChannel);
+            TestLibc.Close(guestStdout);
+            TestLibc.Close(guestStderr);
+            TestLibc.Close(guestControl);
         }
     }
 
@@ -80,11 +127,21 @@ public sealed class ProcessSandbox : ISandbox
         await Exited.ConfigureAwait(false);
         await Channel.DisposeAsync().ConfigureAwait(false);
         _pipes.Dispose();
+        if (_control >= 0)
+        {
+            TestLibc.Close(_control);
+        }
     }
 
     private void WaitForExit()
     {
         (int? code, int? signal) = TestLibc.Wait(_pid);
         _exited.SetResult(new SandboxExit(code, signal, OutOfMemory: false, KilledByPlatform: _destroyed));
+    }
+
+    private sealed class ControlledTemplate(int control) : ISandboxTemplate
+    {
+        public Task<ISandbox> ForkAsync(CancellationToken cancellationToken) =>
+            Task.Run<ISandbox>(() => ProcessSandbox.Fork(control, environment: null, snapshot: false), cancellationToken);
     }
 }

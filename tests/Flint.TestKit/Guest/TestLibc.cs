@@ -10,6 +10,11 @@ internal static unsafe partial class TestLibc
     private const int NonBlocking = 0x800;
     private const int UnixFamily = 1;
     private const int StreamType = 1;
+    private const int PacketType = 5;
+    private const int SocketLevel = 1;
+    private const int Rights = 1;
+    private const int NoSignal = 0x4000;
+    private const int SetChildSubreaper = 36;
     private const int SetFlags = 4;
     private const int SpawnSetGroup = 0x02;
     private const int SpawnSetSignalDefaults = 0x04;
@@ -20,12 +25,40 @@ internal static unsafe partial class TestLibc
     /// <summary>Above what glibc needs for their opaque spawn structures and signal sets.</summary>
     private const int OpaqueSize = 512;
 
-    public static (int First, int Second) SocketPair()
+    public static (int First, int Second) SocketPair(bool packets = false)
     {
         int* pair = stackalloc int[2];
-        Check(socketpair(UnixFamily, StreamType | CloseOnExec, 0, pair), "socketpair");
+        Check(socketpair(UnixFamily, (packets ? PacketType : StreamType) | CloseOnExec, 0, pair), "socketpair");
         return (pair[0], pair[1]);
     }
+
+    /// <summary>Sends one packet of one byte with descriptors.</summary>
+    public static void Send(int socket, byte word, params ReadOnlySpan<int> descriptors)
+    {
+        byte* control = stackalloc byte[64];
+        nuint length = 16 + (nuint)(descriptors.Length * sizeof(int));
+        *(nuint*)control = length;
+        *(int*)(control + 8) = SocketLevel;
+        *(int*)(control + 12) = Rights;
+        descriptors.CopyTo(new Span<int>(control + 16, descriptors.Length));
+        Part part;
+        part.Base = &word;
+        part.Length = 1;
+        Message message = new() { Parts = &part, PartCount = 1 };
+        if (descriptors.Length > 0)
+        {
+            message.Control = control;
+            message.ControlLength = (length + 7) & ~(nuint)7;
+        }
+        Check(sendmsg(socket, &message, NoSignal) == 1 ? 0 : -1, "sendmsg");
+    }
+
+    /// <summary>Orphaned descendants become this process's children, which it can wait for.</summary>
+    public static void AdoptOrphans() => Check(prctl(SetChildSubreaper, 1, 0, 0, 0), "prctl");
+
+    /// <summary>Nanoseconds that a process has run.</summary>
+    public static long RunTime(int pid) =>
+        long.Parse(File.ReadAllText($"/proc/{pid}/schedstat").AsSpan().Trim().ToString().Split(' ')[0], System.Globalization.CultureInfo.InvariantCulture);
 
     public static (int Read, int Write) Pipe()
     {
@@ -117,6 +150,25 @@ internal static unsafe partial class TestLibc
         public short Returned;
     }
 
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Part
+    {
+        public byte* Base;
+        public nuint Length;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Message
+    {
+        public void* Name;
+        public nuint NameLength;
+        public Part* Parts;
+        public nuint PartCount;
+        public void* Control;
+        public nuint ControlLength;
+        public int Flags;
+    }
+
     /// <summary>A NULL-terminated array of C strings.</summary>
     private sealed class NativeStrings : IDisposable
     {
@@ -148,6 +200,12 @@ internal static unsafe partial class TestLibc
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int socketpair(int family, int type, int protocol, int* pair);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint sendmsg(int socket, Message* message, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int prctl(int option, nuint first, nuint second, nuint third, nuint fourth);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int pipe2(int* pair, int flags);
