@@ -32,6 +32,42 @@ internal sealed class Leftovers(long uidBase, int uidCount)
     private bool IsZygote(string directory, long uid) =>
         uid == uidBase && File.ReadAllText($"{directory}/cmdline").Contains("zygote", StringComparison.Ordinal);
 
+    /// <summary>Every process of the worker's, the launcher's own two and its zygotes too.</summary>
+    public IReadOnlyList<string> All() => [.. OfLauncher().Select(static pid => $"{pid} launcher"), .. Processes()];
+
+    /// <summary>Open descriptors of the launcher's own processes.</summary>
+    public int LauncherDescriptors() => OfLauncher().Sum(static pid => Directory.GetFiles($"/proc/{pid}/fd").Length);
+
+    /// <summary>Those that were started with this worker's range of uids on their command line, and are not PID 1 of a cell.</summary>
+    private List<string> OfLauncher()
+    {
+        var found = new List<string>();
+        foreach (var directory in Directory.EnumerateDirectories("/proc").Where(static path => char.IsAsciiDigit(path[6])))
+        {
+            try
+            {
+                var command = File.ReadAllText($"{directory}/cmdline");
+                if (command.Contains($"--uid-base\0{uidBase}\0", StringComparison.Ordinal) && !IsCell(directory))
+                {
+                    found.Add(directory[6..]);
+                }
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                // It ended while it was looked at.
+            }
+        }
+
+        return found;
+    }
+
+    // The cells' first processes are one pid namespace deeper than the event loop, which is one deeper than the host.
+    private static bool IsCell(string directory) =>
+        File.ReadLines($"{directory}/status").First(static line => line.StartsWith("NSpid:", StringComparison.Ordinal)).Split('\t').Length > 3;
+
+    /// <summary>Cgroups of all of these tenants' sandboxes.</summary>
+    public static IReadOnlyList<string> CgroupsOfAll(IEnumerable<string> tenants) => [.. tenants.SelectMany(Cgroups)];
+
     /// <summary>Cgroups of a tenant's sandboxes, in any hierarchy.</summary>
     public static IReadOnlyList<string> Cgroups(string tenant) =>
         [.. CgroupRoots().SelectMany(Children).Select(instance => Path.Combine(instance, tenant)).SelectMany(Children)];

@@ -100,6 +100,18 @@ internal sealed class TestWorker : IAsyncDisposable
         return (id, await DispatchAsync(id, function, Encoding.UTF8.GetBytes(payload)));
     }
 
+    /// <summary>Every tenant that a function was made for.</summary>
+    public IEnumerable<string> Tenants => Enumerable.Range(1, _functions).Select(static number => $"t{number}");
+
+    /// <summary>The neighbour, made first, excepted.</summary>
+    public void RetireAll()
+    {
+        foreach (var number in Enumerable.Range(2, _functions - 1))
+        {
+            _host.Services.GetRequiredService<SandboxPools>().RetireFunction($"t{number}", $"f{number}");
+        }
+    }
+
     /// <summary>Gives up whatever sandboxes of the function are kept.</summary>
     public void Retire(FunctionSpec function) => _host.Services.GetRequiredService<SandboxPools>().RetireFunction(function.TenantId, function.FunctionId);
 
