@@ -8,6 +8,7 @@ try
         return await Doctor.RunAsync(rest, Console.Out, CancellationToken.None);
     }
 
+    SocketThreads.Enable();
     await using var app = ServerHost.Build(args);
     await ServerHost.StartAsync(app, CancellationToken.None);
     await app.WaitForShutdownAsync();

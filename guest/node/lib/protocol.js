@@ -38,12 +38,6 @@ class Channel {
     this.#fd = fd;
   }
 
-  /** Goes on with another stream. */
-  reset(fd) {
-    this.#fd = fd;
-    this.#start = this.#end = 0;
-  }
-
   // ---- to the worker
 
   ready(body) {

@@ -24,17 +24,13 @@ function prepare() {
 
 /** Serves the worker until it closes the stream. */
 function run(fd) {
-  new Guest(new protocol.Channel(fd), null).start();
+  const guest = new Guest(new protocol.Channel(fd));
+  guest.start();
 }
 
 class Guest {
   #channel;
-  #forkSide;
   #logs;
-  #installed = false;
-  /** In a zygote before it serves: {left: answers to come, done(), failed(error)}. */
-  #rehearsal = null;
-  #hooks = [];
   #init = null;
   #handler = null;
   /** The invocation that is waited for, or null while initialising. */
@@ -42,24 +38,9 @@ class Guest {
   #loaded = false;
   #failed = false;
 
-  /** `forkSide`: what a fork of a zygote must do (zygote.js); null in exec mode. */
-  constructor(channel, forkSide) {
+  constructor(channel) {
     this.#channel = channel;
-    this.#forkSide = forkSide;
     this.#logs = new Logs(channel);
-  }
-
-  /** Serves a whole life of `invokes` events, all of which the channel has ready, and leaves no trace of it but the process's own listeners. */
-  rehearse(invokes) {
-    return new Promise((resolve, reject) => {
-      this.#rehearsal = { left: invokes, done: resolve, failed: reject };
-      this.start();
-    }).then(() => {
-      this.#rehearsal = null;
-      this.#init = this.#handler = this.#current = null;
-      this.#loaded = false;
-      this.#logs.requestId = undefined;
-    });
   }
 
   start() {
@@ -68,12 +49,14 @@ class Guest {
     const frame = this.#receive(protocol.INIT);
     this.#init = JSON.parse(frame.buffer.utf8Slice(frame.start, frame.end));
     if (this.#init.environment !== null) {
-      this.#forkSide.begin(this.#init);
       applyEnvironment(this.#init.environment);
-      this.#forkSide.applied();
     }
     this.#logs.configure();
-    this.#install();
+    this.#logs.install();
+    installStreaming();
+    process.on('uncaughtException', (error) => this.#uncaught(error, 'Uncaught Exception', UNCAUGHT_EXCEPTION));
+    process.on('unhandledRejection', (reason) => this.#uncaught(rejectionFault(reason), 'Unhandled Promise Rejection', UNHANDLED_REJECTION));
+    process.on('beforeExit', () => this.#loopIsEmpty());
     loader.load(this.#init.taskRoot, this.#init.handler).then(
       (handler) => {
         this.#handler = handler;
@@ -82,51 +65,10 @@ class Guest {
           this.#logs.flush();
           this.#loaded = true;
           this.#channel.initOk();
-          if (this.#init.snapshot) {
-            this.#serveForks();
-          } else {
-            this.#serveNext();
-          }
+          this.#serveNext();
         });
       },
       (error) => this.#failInit(error));
-  }
-
-  #install() {
-    if (this.#installed) {
-      return;
-    }
-    this.#installed = true;
-    this.#logs.install();
-    installStreaming();
-    const flint = { afterFork: (callback) => this.#addHook(callback) };
-    Object.defineProperty(globalThis, 'flint', { value: flint, writable: true, configurable: true, enumerable: false });
-    process.on('uncaughtException', (error) => this.#uncaught(error, 'Uncaught Exception', UNCAUGHT_EXCEPTION));
-    process.on('unhandledRejection', (reason) => this.#uncaught(rejectionFault(reason), 'Unhandled Promise Rejection', UNHANDLED_REJECTION));
-    process.on('beforeExit', () => this.#loopIsEmpty());
-  }
-
-  #addHook(callback) {
-    if (typeof callback !== 'function') {
-      throw new TypeError('flint.afterFork: the callback is not a function');
-    }
-    this.#hooks.push(callback);
-  }
-
-  /** The snapshot's process stays in here for ever; what comes out are its forks, each with one event. */
-  #serveForks() {
-    this.#forkSide.template();
-    this.#channel.reset(3);
-    this.#serveNext();
-  }
-
-  /** The user's after-fork hooks come before the event; one that fails is the function's fault. */
-  async #runHooks() {
-    const hooks = this.#hooks;
-    this.#hooks = [];
-    for (const hook of hooks) {
-      await hook();
-    }
   }
 
   #serveNext() {
@@ -148,16 +90,7 @@ class Guest {
       invocation.settle(false, new errors.Fault('Unhandled', 'Runtime.UnmarshalError', errors.text(error)));
       return;
     }
-    const context = makeContext(this.#init, meta, invocation);
-    if (this.#init.snapshot && this.#hooks.length > 0) {
-      invocation.isAsync = true;
-      this.#runHooks().then(() => {
-        invocation.isAsync = false;
-        invocation.start(this.#handler, event, context);
-      }, invocation.fail);
-    } else {
-      invocation.start(this.#handler, event, context);
-    }
+    invocation.start(this.#handler, event, makeContext(this.#init, meta, invocation));
   }
 
   /** Sends the invocation's answer and takes the next one. Called from the event loop itself, so that the stack does not grow. */
@@ -169,11 +102,7 @@ class Guest {
       this.#answerResult(invocation);
     }
     this.#current = null;
-    if (this.#rehearsal !== null && --this.#rehearsal.left === 0) {
-      this.#rehearsal.done();
-    } else {
-      this.#serveNext();
-    }
+    this.#serveNext();
   }
 
   #answerResult(invocation) {
@@ -213,10 +142,6 @@ class Guest {
   }
 
   #failInit(thrown) {
-    if (this.#rehearsal !== null) {
-      this.#rehearsal.failed(thrown);
-      return;
-    }
     if (!this.#failed) {
       this.#failed = true;
       this.#logs.flush();
@@ -288,12 +213,8 @@ function setTrace(traceId) {
 
 /** After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork"). */
 function applyEnvironment(environment) {
-  for (const [name, value] of Object.entries({ ...process.env })) {
-    if (environment[name] === undefined) {
-      delete process.env[name];
-    } else if (environment[name] === value) {
-      delete environment[name];
-    }
+  for (const name of Object.keys(process.env)) {
+    delete process.env[name];
   }
   Object.assign(process.env, environment);
 }
@@ -308,4 +229,4 @@ function installStreaming() {
   };
 }
 
-module.exports = { prepare, run, Guest };
+module.exports = { prepare, run };

@@ -67,7 +67,9 @@ class Logs:
 
     def flush(self):
         """Sends unfinished lines. The user may have closed, replaced or broken the streams."""
-        for stream in (sys.stdout, sys.stderr, self.stdout, self.stderr):
+        stdout, stderr = sys.stdout, sys.stderr
+        ours = stdout is self.stdout and stderr is self.stderr
+        for stream in (stdout, stderr) if ours else (stdout, stderr, self.stdout, self.stderr):
             try:
                 stream.flush()
             except BaseException:

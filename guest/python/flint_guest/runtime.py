@@ -4,7 +4,6 @@ in a zygote, before a fork; run() is a sandbox's own life.
 """
 
 import builtins
-import gc
 import os
 import sys
 
@@ -14,6 +13,7 @@ from .logs import Logs
 
 PROTOCOL_FAULT = 130
 _TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
+_TRACE_KEY = os.environ.encodekey(_TRACE_VARIABLE)
 
 
 def prepare():
@@ -22,46 +22,26 @@ def prepare():
     codec.loads(codec.dumps({"warm": [1, 2.5, "\u00e9", None, True]}))
 
 
-def run(fd, native=None, give_way=None):
-    """
-    Serves the worker until it closes the stream. Never returns. In a fork `native` is the zygote's module, and `give_way(directories)` takes
-    back the zygote's imports for which these have modules of the same names.
-    """
+def run(fd):
+    """Serves the worker until it closes the stream. Never returns."""
     os.set_inheritable(fd, False)
     channel = protocol.Channel(fd)
-    os.register_at_fork(after_in_child=channel.detach)
+    channel.ready(codec.dumps({"protocol": 1, "runtime": "python%d.%d" % sys.version_info[:2], "pid": os.getpid()}))
     try:
-        live(channel, native, give_way)
+        init = _receive_init(channel)
+        logs = Logs(channel)
+        logs.install()
+        os.register_at_fork(after_in_child=channel.detach)
+        handler = _init(channel, logs, init)
+        _serve(channel, logs, init, handler)
     except protocol.ProtocolError:
         os._exit(PROTOCOL_FAULT)
-    os._exit(0)
-
-
-def live(channel, native, give_way):
-    """A guest from READY to the end of the stream."""
-    channel.ready(codec.dumps({"protocol": 1, "runtime": "python%d.%d" % sys.version_info[:2], "pid": os.getpid()}))
-    init = _receive_init(channel)
-    if init is None:
-        return
-    if native is not None:
-        native.go(init["snapshot"])
-    environment = init["environment"]
-    if environment is not None:
-        _apply_environment(environment)
-        give_way(loader.directories(init["taskRoot"], environment))
-    logs = Logs(channel)
-    logs.install()
-    handler = _init(channel, logs, init)
-    failure = None
-    if init["snapshot"]:
-        failure = _become_template(channel, native)
-    _serve(channel, logs, init, handler, failure)
 
 
 def _receive_init(channel):
     frame = channel.receive()
     if frame is None:
-        return None
+        os._exit(0)
     kind, data, end = frame
     if kind != protocol.INIT:
         raise protocol.ProtocolError("expected INIT")
@@ -70,6 +50,9 @@ def _receive_init(channel):
 
 def _init(channel, logs, init):
     """Loads the handler, or reports why it cannot be and waits for the end."""
+    environment = init["environment"]
+    if environment is not None:
+        _apply_environment(environment)
     logs.configure()
     try:
         loader.set_path(init["taskRoot"])
@@ -90,30 +73,12 @@ def _init(channel, logs, init):
     return handler
 
 
-def _become_template(channel, native):
-    """Returns in each fork, on its own channel: None, or what the first of the user's after-fork hooks to fail has raised."""
-    failures = []
-    previous = sys.unraisablehook
-    # The interpreter's way to report a hook that raises.
-    sys.unraisablehook = lambda unraisable: failures.append(unraisable.exc_value)
-    gc.collect()
-    gc.freeze()
-    channel.hold()
-    native.template()
-    channel.renew()
-    sys.unraisablehook = previous
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
-    return failures[0] if failures else None
-
-
-def _serve(channel, logs, init, handler, failure):
+def _serve(channel, logs, init, handler):
     limit = init["maxResultBytes"]
     while True:
         frame = channel.receive()
         if frame is None:
-            return
+            os._exit(0)
         kind, data, end = frame
         if kind != protocol.INVOKE or end < 28:
             raise protocol.ProtocolError("expected INVOKE")
@@ -125,8 +90,6 @@ def _serve(channel, logs, init, handler, failure):
         logs.request_id = meta["requestId"]
         _set_trace(meta["traceId"])
         try:
-            if failure is not None:
-                raise failure
             body = _invoke(handler, data[payload:end], LambdaContext(init, meta), limit)
         except SystemExit:
             # As on Lambda: the process ends, and its exit status is the answer.
@@ -180,30 +143,25 @@ def _leave_if_forked(channel):
 
 
 def _set_trace(trace_id):
+    # By the encoded name: asking os.environ for what is not there raises and catches an exception.
     if trace_id is not None:
         os.environ[_TRACE_VARIABLE] = trace_id
-    elif _TRACE_VARIABLE in os.environ:
+    elif _TRACE_KEY in os.environ._data:
         del os.environ[_TRACE_VARIABLE]
 
 
 def _apply_environment(environment):
     """After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork")."""
-    variables = os.environ
-    timezone = variables.get("TZ")
-    for name in [name for name in variables if name not in environment]:
-        del variables[name]
-    for name, value in environment.items():
-        if variables.get(name) != value:
-            variables[name] = value
-    if variables.get("TZ") != timezone:
+    os.environ.clear()
+    os.environ.update(environment)
+    if "TZ" in environment:
         import time
 
         time.tzset()
     if environment.get("PYTHONDONTWRITEBYTECODE"):
         sys.dont_write_bytecode = True
-    python_path = loader.python_path(environment)
-    if python_path:
-        sys.path[:0] = [entry for entry in python_path if entry not in sys.path]
+    python_path = [entry for entry in environment.get("PYTHONPATH", "").split(":") if entry]
+    sys.path[:0] = [entry for entry in python_path if entry not in sys.path]
 
 
 def _add_site_builtins():

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Flint.Runtime.Guest;
 using Flint.Runtime.Sandboxing;
 
@@ -85,6 +86,7 @@ internal sealed class RawOutput : IDisposable
         }
     }
 
+    [SkipLocalsInit]
     private void Read(Pipe pipe, int limit)
     {
         if (_handler is null || _disposed || pipe.Ended)

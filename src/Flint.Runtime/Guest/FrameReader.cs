@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 
 namespace Flint.Runtime.Guest;
 
@@ -83,6 +84,7 @@ internal sealed class FrameReader(Stream stream, GuestLimits limits)
     }
 
     /// <summary>Waits for more bytes. Throws <see cref="GuestClosedException"/> at the stream's end.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public async ValueTask FillAsync(CancellationToken cancellationToken)
     {
         Memory<byte> target = _large is null ? _buffer.AsMemory(_end) : _large.AsMemory(_largeFilled);

@@ -10,14 +10,17 @@ internal sealed class FrameWriter(Stream stream)
     private const int MaxInitBytes = 64 * 1024;
     /// <summary>A payload above this is written by itself, which a copy of it would cost more than.</summary>
     private const int CopiedPayload = 64 * 1024;
+    private const int NoncesAtOnce = 16;
     private const int MetaOffset = FrameHeader.Size + FrameHeader.NonceSize + sizeof(uint);
 
-    private readonly byte[] _nonce = new byte[FrameHeader.NonceSize];
+    /// <summary>Random bytes for several nonces, since the generator's price is per call; each is used once.</summary>
+    private readonly byte[] _random = new byte[NoncesAtOnce * FrameHeader.NonceSize];
+    private int _nonceAt = NoncesAtOnce * FrameHeader.NonceSize;
     private readonly GrowingBuffer _frame = new();
     private readonly Utf8JsonWriter _json = new(Stream.Null, new JsonWriterOptions { SkipValidation = true });
 
     /// <summary>The nonce of the last INVOKE.</summary>
-    public ReadOnlySpan<byte> Nonce => _nonce;
+    public ReadOnlySpan<byte> Nonce => _random.AsSpan(_nonceAt - FrameHeader.NonceSize, FrameHeader.NonceSize);
 
     public async ValueTask WriteInitAsync(GuestInit init, int maxResultBytes, CancellationToken cancellationToken)
     {
@@ -77,12 +80,22 @@ internal sealed class FrameWriter(Stream stream)
         _json.WriteEndObject();
         _json.Flush();
 
-        RandomNumberGenerator.Fill(_nonce);
+        TakeNonce();
         Span<byte> head = _frame.Written.Span;
         int metaLength = head.Length - MetaOffset;
         FrameHeader.Write(head, FrameKind.Invoke, head.Length - FrameHeader.Size + invoke.Payload.Length);
-        _nonce.CopyTo(head[FrameHeader.Size..]);
+        Nonce.CopyTo(head[FrameHeader.Size..]);
         BinaryPrimitives.WriteUInt32LittleEndian(head[(FrameHeader.Size + FrameHeader.NonceSize)..], (uint)metaLength);
+    }
+
+    private void TakeNonce()
+    {
+        if (_nonceAt == _random.Length)
+        {
+            RandomNumberGenerator.Fill(_random);
+            _nonceAt = 0;
+        }
+        _nonceAt += FrameHeader.NonceSize;
     }
 
     private void WriteInitJson(GuestInit init, int maxResultBytes)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Flint.Runtime.Invocation;
 using Flint.Runtime.Sandboxing;
@@ -10,6 +11,15 @@ namespace Flint.Runtime.Guest;
 /// </summary>
 public sealed class GuestConnection
 {
+    /// <summary>
+    /// Reads that found bytes at once before the thread is left to others: a guest that never stops writing must not keep one that serves more than it,
+    /// as those do that wait for sockets.
+    /// </summary>
+    private const int ReadsInARow = 16;
+
+    /// <summary>Checking a larger result is long work for such a thread, too.</summary>
+    private const int LargeResult = 64 * 1024;
+
     private readonly ISandbox _sandbox;
     private readonly GuestLimits _limits;
     private readonly FrameReader _reader;
@@ -60,6 +70,7 @@ public sealed class GuestConnection
     /// Sends one INVOKE and waits for its one answer; log frames and raw output go to <paramref name="log"/>, both drained when this returns.
     /// The result is the caller's. Throws as <see cref="InitAsync"/> does.
     /// </summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<GuestReply> InvokeAsync(GuestInvoke invoke, InvocationLog log, CancellationToken cancellationToken)
     {
         if (!IsUsable)
@@ -72,6 +83,10 @@ public sealed class GuestConnection
         {
             await _writer.WriteInvokeAsync(invoke, cancellationToken).ConfigureAwait(false);
             Frame answer = await NextAsync(FrameKinds.WhileInvoking, log, cancellationToken).ConfigureAwait(false);
+            if (answer.Body.Length > LargeResult)
+            {
+                await ToThreadPool();
+            }
             GuestReply reply = ReadAnswer(answer, out bool usable);
             IsUsable = usable && !_reader.HasIllegalRest;
             return reply;
@@ -89,6 +104,7 @@ public sealed class GuestConnection
         _sandbox.AttachOutput(_onRawOutput);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask EndCallAsync()
     {
         try
@@ -110,9 +126,10 @@ public sealed class GuestConnection
     }
 
     /// <summary>The next frame that is no LOG; those go to the log as they come.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<Frame> NextAsync(FrameKinds legal, InvocationLog log, CancellationToken cancellationToken)
     {
-        while (true)
+        for (int ready = 0; ;)
         {
             while (_reader.TryRead(legal, out Frame frame))
             {
@@ -122,9 +139,18 @@ public sealed class GuestConnection
                 }
                 AddEvent(log, frame.Body.Span);
             }
-            await _reader.FillAsync(cancellationToken).ConfigureAwait(false);
+            ValueTask fill = _reader.FillAsync(cancellationToken);
+            ready = fill.IsCompleted ? ready + 1 : 0;
+            await fill.ConfigureAwait(false);
+            if (ready == ReadsInARow)
+            {
+                ready = 0;
+                await ToThreadPool();
+            }
         }
     }
+
+    private static ConfiguredTaskAwaitable ToThreadPool() => Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
 
     private static void AddEvent(InvocationLog log, ReadOnlySpan<byte> body)
     {

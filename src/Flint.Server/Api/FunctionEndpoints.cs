@@ -1,6 +1,7 @@
 using Flint.Contracts;
 using Flint.Contracts.Errors;
 using Flint.Contracts.Functions;
+using Flint.Server.Hosting;
 using Flint.Server.Packages;
 using Flint.Server.Security;
 using Flint.Server.Services;
@@ -80,6 +81,7 @@ internal static class FunctionEndpoints
         if (RequestProtection.IsMedia(http.Request.ContentType, "application/zip"))
         {
             var zip = await RequestBody.ReadAsync(http, limits.MaxZipBytes, "zip_too_large", CodeKnob, cancellationToken);
+            await SocketThreads.Leave();
             return Answer.Function(http,
                 await functions.UpdateCodeAsync(Tenants.Default, name, Answer.IfMatch(http), _ => zip, "body", cancellationToken));
         }

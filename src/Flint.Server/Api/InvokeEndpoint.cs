@@ -3,6 +3,7 @@ using System.Text.Json;
 using Flint.Contracts.Errors;
 using Flint.Contracts.Invocations;
 using Flint.Runtime.Hosting;
+using Flint.Server.Hosting;
 using Flint.Server.Services;
 
 namespace Flint.Server.Api;
@@ -15,11 +16,15 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
 {
     private const string OctetStream = "application/octet-stream";
 
+    /// <summary>Checking a larger one is long work for a thread that others wait for.</summary>
+    private const int LargeEvent = 64 * 1024;
+
     public static void Map(IEndpointRouteBuilder routes)
     {
         var endpoint = ActivatorUtilities.CreateInstance<InvokeEndpoint>(routes.ServiceProvider);
         routes.MapPost("/api/functions/{name}/invoke", endpoint.InvokeAsync)
             .WithMetadata(((Delegate)Describe).Method)
+            .WithMetadata(new RunsOnSocketThread())
             .WithTags("Invocations").WithName("invokeFunction")
             .WithSummary("Run a function and wait for its result. The body is the event; none means {}. "
                 + "With Accept: application/octet-stream the answer is the result alone.")
@@ -48,6 +53,11 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
         var entry = await invocations.ResolveAsync(Tenants.Default, name, qualifier, http.RequestAborted).ConfigureAwait(false);
         var payload = await RequestBody.ReadAsync(http, limits.MaxPayloadBytes, "payload_too_large", "Flint:Limits:MaxPayloadBytes", http.RequestAborted)
             .ConfigureAwait(false);
+        if (payload.Length > LargeEvent)
+        {
+            await SocketThreads.Leave();
+        }
+
         var caller = entry.Spec.CancelOnDisconnect ? http.RequestAborted : CancellationToken.None;
         var answer = await invocations.InvokeAsync(entry, qualifier, payload, caller).ConfigureAwait(false);
         if (ProblemMapping.From(answer.Error, answer.Row.Id) is { } problem)

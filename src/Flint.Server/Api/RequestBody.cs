@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Flint.Server.Hosting;
 using Flint.Server.Services;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -12,7 +13,7 @@ internal static class RequestBody
 {
     private const long Discarded = 16 * 1024 * 1024;
 
-    /// <summary>The whole body. Throws <see cref="RefusedException"/> with <paramref name="code"/> when it has more than <paramref name="max"/> bytes.</summary>
+    /// <summary>The whole body; goes on where its last bytes came, see <see cref="SocketThreads"/>. Throws <see cref="RefusedException"/> with <paramref name="code"/> when it has more than <paramref name="max"/> bytes.</summary>
     public static async ValueTask<byte[]> ReadAsync(HttpContext http, long max, string code, string? knob, CancellationToken cancellationToken)
     {
         if (http.Request.ContentLength is { } declared)
@@ -70,6 +71,7 @@ internal static class RequestBody
         where T : class
     {
         var body = await ReadAsync(http, max, "body_too_large", knob, cancellationToken).ConfigureAwait(false);
+        await SocketThreads.Leave();
         if (body.Length == 0)
         {
             return whenEmpty ?? throw new RefusedException("invalid_json", "The request has no body; a JSON object is expected.", field: "body");

@@ -19,8 +19,12 @@ internal static partial class ServerHost
         var configuration = FlintConfiguration.Read(builder.Configuration);
         builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);
+        // It has nothing to say above Information, but would make a trace and a scope for every request.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         builder.Logging.AddFilter("Microsoft.EntityFrameworkCore", LogLevel.Warning);
         builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, configuration.Flint.Http));
+        // The transport would hand requests to the thread pool by itself otherwise.
+        builder.WebHost.UseSockets(sockets => sockets.UnsafePreferInlineScheduling = SocketThreads.AreInline);
         // Checked by the configuration; given explicitly, so that no other setting (HTTP_PORTS, say) opens anything.
         builder.WebHost.UseUrls(builder.Configuration[WebHostDefaults.ServerUrlsKey] is { Length: > 0 } urls ? urls : ListenAddresses.Default);
         builder.Services.AddFlint(configuration);

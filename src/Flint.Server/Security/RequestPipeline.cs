@@ -1,4 +1,5 @@
 using Flint.Server.Api;
+using Flint.Server.Hosting;
 using Flint.Server.Services;
 
 namespace Flint.Server.Security;
@@ -12,10 +13,13 @@ internal sealed partial class RequestPipeline(RequestDelegate next, RequestProte
         {
             if (protection.Check(http.Request) is { } refused)
             {
-                // What follows on a connection that began so is nothing to rely on.
-                http.Response.Headers.Connection = "close";
                 await ProblemMapping.WriteAsync(http, ProblemMapping.From(refused)).ConfigureAwait(false);
                 return;
+            }
+
+            if (http.GetEndpoint()?.Metadata.GetMetadata<RunsOnSocketThread>() is null)
+            {
+                await SocketThreads.Leave();
             }
 
             await next(http).ConfigureAwait(false);

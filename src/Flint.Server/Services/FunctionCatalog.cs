@@ -4,6 +4,7 @@ using Flint.Data.Catalog;
 using Flint.Data.Model;
 using Flint.Runtime.Invocation;
 using Flint.Runtime.Sandboxing;
+using Flint.Server.Hosting;
 using Flint.Server.Packages;
 
 namespace Flint.Server.Services;
@@ -52,6 +53,8 @@ internal sealed class FunctionCatalog(ICatalogStore store, CodeCache code, TimeP
 
     private async Task<CatalogEntry> LoadAsync((string Tenant, string Name, string Qualifier) key, CancellationToken cancellationToken)
     {
+        // Reading the catalog may block.
+        await SocketThreads.Leave();
         var generation = Interlocked.Read(ref _generation);
         var loadedAt = time.GetTimestamp();
         var (function, version) = await store.ReadAsync(async (db, token) =>

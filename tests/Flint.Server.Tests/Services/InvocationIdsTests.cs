@@ -26,6 +26,18 @@ public sealed class InvocationIdsTests
     }
 
     [Fact]
+    public void Two_servers_in_the_same_moment_share_no_id()
+    {
+        var (one, other) = (new InvocationIds(), new InvocationIds());
+        var made = Enumerable.Range(0, 1000).SelectMany(_ => (string[])[one.Next(Noon), other.Next(Noon)]).ToArray();
+        made.Distinct().Count().ShouldBe(2000);
+        // The random part alone differs, too, and keeps its form.
+        made.Select(id => id[19..]).Distinct().Count().ShouldBe(2000);
+        var milliseconds = Noon.ToUnixTimeMilliseconds().ToString("x12", System.Globalization.CultureInfo.InvariantCulture);
+        made.ShouldAllBe(id => id.Replace("-", "").StartsWith(milliseconds) && id[14] == '7' && "89ab".Contains(id[19]));
+    }
+
+    [Fact]
     public void Many_threads_never_share_an_id()
     {
         var ids = new InvocationIds();
