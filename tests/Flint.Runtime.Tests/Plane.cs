@@ -15,6 +15,11 @@ internal sealed class Plane : IAsyncDisposable
     {
         Time = time ?? TimeProvider.System;
         sandboxes ??= new SandboxOptions { MaxSandboxes = 4, MemoryBudgetMb = 100_000 };
+        if (sandboxes.MaxColdStarts == 0)
+        {
+            // Most tests are not about it, and cores differ.
+            sandboxes.MaxColdStarts = 10_000;
+        }
         if (script is not null)
         {
             Engine.Script = _ => script;

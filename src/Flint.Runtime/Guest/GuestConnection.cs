@@ -36,6 +36,9 @@ public sealed class GuestConnection
         _onRawOutput = (stream, bytes) => _log?.AddRaw(stream, bytes);
     }
 
+    /// <summary>For a process whose handler is loaded already: a snapshot's fork, which takes one event.</summary>
+    public static GuestConnection AfterInit(ISandbox sandbox, GuestLimits limits) => new(sandbox, limits) { IsUsable = true };
+
     /// <summary>False until the handler is loaded, and for ever after anything that ends the sandbox: no further invocation may be sent.</summary>
     public bool IsUsable { get; private set; }
 

@@ -50,6 +50,8 @@ internal sealed partial class RuntimeHost(
         }
         using var patience = new CancellationTokenSource(DestroyPatience, time);
         var left = await janitor.DrainAsync(patience.Token);
+        // Their sandboxes are gone, so they have nothing to wait for.
+        await WaitAsync(pools.RenewalsEnded, DestroyPatience, CancellationToken.None);
         await engines.DisposeAsync();
         LogStopped(logger, running - killed, killed, left);
     }

@@ -9,14 +9,14 @@ public sealed class SandboxOptions
 
     /// <summary>
     /// Live sandboxes on this worker, busy and idle together. 1 to 100000; 0 derives it from the host: three quarters of its memory
-    /// divided by 16 MB (a small idle interpreter's own memory), at least 16, at most 1000 (the concurrency that Lambda gives an account). Default 0.
+    /// divided by 5 MB (what an idle forked guest may have of its own), at least 16, at most 4000 (whose processes and descriptors common limits allow). Default 0.
     /// </summary>
     public int MaxSandboxes { get; set; }
 
     /// <summary>
-    /// Sum in MB of the memory limits (<c>memoryMb</c>) of all live sandboxes, busy and idle. A limit is a ceiling that most functions stay far
-    /// below, and an idle sandbox uses a few MB, so this may exceed the host's memory; what protects the host then is
-    /// <see cref="MemoryFloorMb"/>. Set it to what the host can really give to rule overcommit out.
+    /// Sum in MB of the memory limits (<c>memoryMb</c>) of all sandboxes that start or run, and of 8 MB for each idle one (a forked guest uses a few). A limit is a
+    /// ceiling that most functions stay far below, so this may exceed the host's memory; what protects the host then, and finds idle ones that hold more,
+    /// is <see cref="MemoryFloorMb"/>.
     /// /tmp is not counted: only what is written there takes memory.
     /// 128 and more; 0 means twice the memory of the host (or of the container). Default 0.
     /// </summary>
@@ -46,11 +46,21 @@ public sealed class SandboxOptions
     /// </summary>
     public int QueueLimit { get; set; } = 1000;
 
-    /// <summary>How long an invocation may wait for a sandbox, in ms, before it is refused as <c>Throttled</c>. 1 to 900000. Default 10000.</summary>
-    public int QueueTimeoutMs { get; set; } = 10_000;
+    /// <summary>
+    /// How long an invocation may wait for a sandbox, in ms, before it is refused as <c>Throttled</c>. 1 to 900000. Default 30000: a burst of 200 cold
+    /// starts that each take a tenth of a second of two cores is through in 10 seconds, and HTTP clients commonly wait for at least 30.
+    /// </summary>
+    public int QueueTimeoutMs { get; set; } = 30_000;
 
     /// <summary>
-    /// Limit in ms from asking the engine for a sandbox to its handler being loaded; beyond the function's own timeout. 100 to 900000.
+    /// Cold starts under way at a time, from the grant of a sandbox until its handler is loaded; further ones wait in the queue, so that a burst of them neither
+    /// thrashes the cores nor runs into <see cref="InitTimeoutMs"/>. One function version may take half of the places. 1 to 10000; 0 means four for
+    /// each core (some wait for disk or network), at least 8. Default 0.
+    /// </summary>
+    public int MaxColdStarts { get; set; }
+
+    /// <summary>
+    /// Limit in ms from asking the engine for a sandbox to its handler being loaded; beyond the function's own timeout. Waiting in the queue does not count. 100 to 900000.
     /// Default 10000, Lambda's init limit.
     /// </summary>
     public int InitTimeoutMs { get; set; } = 10_000;
@@ -76,6 +86,7 @@ public sealed class SandboxOptions
         problems.Range(nameof(FreezeAfterMs), FreezeAfterMs, 1, 60_000, except: -1);
         problems.Range(nameof(QueueLimit), QueueLimit, 1, 1_000_000);
         problems.Range(nameof(QueueTimeoutMs), QueueTimeoutMs, 1, 900_000);
+        problems.Range(nameof(MaxColdStarts), MaxColdStarts, 0, 10_000);
         problems.Range(nameof(InitTimeoutMs), InitTimeoutMs, 100, 900_000);
         problems.Range(nameof(DrainTimeoutMs), DrainTimeoutMs, 0, 900_000);
         foreach (var limit in AllowUnenforced)

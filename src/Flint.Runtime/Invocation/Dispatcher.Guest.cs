@@ -9,10 +9,13 @@ namespace Flint.Runtime.Invocation;
 /// <summary>Steps 3 to 6: talking to the guest, and saying what went wrong.</summary>
 public sealed partial class Dispatcher
 {
+    private const string SnapshotAdvice =
+        "Start such things in the handler, or in each fork (os.register_at_fork in Python, flint.afterFork in Node), or use freshness warm or fresh.";
+
     /// <summary>How long a closed channel's process may take to end, so that its exit can say why.</summary>
     private static readonly TimeSpan ExitPatience = TimeSpan.FromSeconds(1);
 
-    /// <summary>Step 3. Null when the handler is loaded.</summary>
+    /// <summary>Step 3. Null when the handler is loaded, and for a snapshot the first fork waits for its event.</summary>
     private async Task<InvocationError?> StartAsync(InvocationRun run, DeadlineSource deadline, CancellationToken caller, CancellationToken aborting)
     {
         var began = _time.GetTimestamp();
@@ -26,7 +29,12 @@ public sealed partial class Dispatcher
             var connection = new GuestConnection(sandbox, _guestLimits);
             _pools.Attach(run.Slot!, sandbox, connection);
             var error = await connection.InitAsync(Init(run.Function, sandbox), run.Log, deadline.Token);
+            if (error is null && run.Function.Freshness == Freshness.Snapshot)
+            {
+                await _pools.ForkFirstAsync(run.Slot!, deadline.Token);
+            }
             run.Initialised = _time.GetElapsedTime(began) - run.Created;
+            _pools.Started(run.Slot!);
             return Settled(deadline.Disarm(), run, InitTimedOut) ?? (error is null ? null : InitFailed(run, error));
         }
         catch (Exception exception)
@@ -64,6 +72,7 @@ public sealed partial class Dispatcher
         {
             var slot = run.Slot!;
             run.Slot = null;
+            _pools.Started(slot);
             _ = creating.ContinueWith(
                 late =>
                 {
@@ -94,7 +103,10 @@ public sealed partial class Dispatcher
         InvocationRun run, DeadlineSource deadline, CancellationToken caller, CancellationToken aborting)
     {
         var (request, slot) = (run.Request, run.Slot!);
-        var (sandbox, connection) = (slot.Sandbox!, slot.Connection!);
+        // Frozen, measured and killed is the whole; the event goes to the fork where there is one.
+        var sandbox = slot.Sandbox!;
+        var guest = slot.Fork ?? sandbox;
+        var connection = slot.Connection ?? GuestConnection.AfterInit(guest, _guestLimits);
         var timeout = TimeSpan.FromMilliseconds(run.Function.TimeoutMs);
         var began = _time.GetTimestamp();
         deadline.Arm(timeout, caller, aborting, _shutdown.Token, () => KillSoon(sandbox));
@@ -110,7 +122,7 @@ public sealed partial class Dispatcher
             run.Ran = _time.GetElapsedTime(began);
             var stopped = Settled(deadline.Disarm(), run, TimedOut);
             run.PeakMemoryBytes = ReadPeak(sandbox);
-            run.Fit = stopped is null && connection.IsUsable;
+            run.Fit = stopped is null && (connection.IsUsable || slot.Fork is not null);
             return (reply, stopped ?? reply.Error);
         }
         catch (Exception exception)
@@ -118,7 +130,10 @@ public sealed partial class Dispatcher
             run.Ran = _time.GetElapsedTime(began);
             var stopped = Settled(deadline.Disarm(), run, TimedOut);
             run.PeakMemoryBytes = ReadPeak(sandbox);
-            return (default, stopped ?? await ClassifyAsync(exception, run, sandbox));
+            var error = stopped ?? await ClassifyAsync(exception, run, guest, sandbox);
+            // A fork that ended by itself leaves the template as it was; renewing finds out whether that holds.
+            run.Fit = stopped is null && slot.Fork is { Exited.IsCompletedSuccessfully: true } && exception is GuestClosedException;
+            return (default, error);
         }
         finally
         {
@@ -173,24 +188,30 @@ public sealed partial class Dispatcher
     }
 
     /// <summary>Says what an exception during init or run means, asking the sandbox's exit when the channel is gone.</summary>
-    private async ValueTask<InvocationError> ClassifyAsync(Exception exception, InvocationRun run, GuardedSandbox? sandbox)
+    /// <param name="exception">What was thrown.</param>
+    /// <param name="run">The invocation.</param>
+    /// <param name="sandbox">Where it ran; null when none was made.</param>
+    /// <param name="whole">The sandbox around a fork.</param>
+    private async ValueTask<InvocationError> ClassifyAsync(Exception exception, InvocationRun run, GuardedSandbox? sandbox, GuardedSandbox? whole = null)
     {
         switch (exception)
         {
             case GuestProtocolException:
                 return new InvocationError(FaultType.ProtocolViolation, "Runtime.ProtocolViolation", exception.Message, []);
+            case SnapshotUnsafeException:
+                return new InvocationError(FaultType.SnapshotUnsafe, "Runtime.SnapshotUnsafe", $"{exception.Message} {SnapshotAdvice}", []);
             case EngineException when sandbox is null:
                 LogNotMade(_logger, exception, run.Function.Engine);
                 return new InvocationError(FaultType.EngineUnavailable, exception.Message);
             case GuestClosedException or EngineException when sandbox is not null:
-                return await ClassifyExitAsync(exception, run, sandbox);
+                return await ClassifyExitAsync(exception, run, sandbox, whole ?? sandbox);
             default:
                 LogDefect(_logger, exception, run.Request.Id);
                 return new InvocationError(FaultType.SandboxLost, "An internal error ended the invocation; the server's log has it.");
         }
     }
 
-    private async ValueTask<InvocationError> ClassifyExitAsync(Exception exception, InvocationRun run, GuardedSandbox sandbox)
+    private async ValueTask<InvocationError> ClassifyExitAsync(Exception exception, InvocationRun run, GuardedSandbox sandbox, GuardedSandbox whole)
     {
         await ((Task)sandbox.Exited).WaitAsync(ExitPatience, _time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!sandbox.Exited.IsCompletedSuccessfully)
@@ -199,7 +220,7 @@ public sealed partial class Dispatcher
                 ? new InvocationError(FaultType.SandboxLost, exception.Message)
                 : new InvocationError(FaultType.ExitedEarly, "Runtime.ExitError", $"RequestId: {run.Request.Id} Error: Runtime closed its channel without answering", []);
         }
-        var exit = await sandbox.Exited;
+        var exit = whole is { Exited: { IsCompletedSuccessfully: true, Result: { OutOfMemory: true } all } } ? all : await sandbox.Exited;
         if (exit.OutOfMemory)
         {
             // The kernel killed it at its limit, so the limit is the true peak, also where the counter is gone with the sandbox.

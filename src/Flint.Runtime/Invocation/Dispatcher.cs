@@ -13,11 +13,11 @@ namespace Flint.Runtime.Invocation;
 /// <code>
 /// 1 gate      a place among the invocations in flight, or Throttled
 /// 2 rent      a warm sandbox, or room for a new one (queueing), or Throttled
-/// 3 start     new only: the engine makes it, the guest loads the handler; limited by InitTimeoutMs
+/// 3 start     new only: the engine makes it, the guest loads the handler, a snapshot makes its first fork; limited by InitTimeoutMs
 /// 4 prepare   warm only: thaw; both: reset the peak, START line
-/// 5 invoke    one event, one answer, under the function's timeout
+/// 5 invoke    one event, one answer, under the function's timeout; of a snapshot the fork gets it
 /// 6 settle    classify, read the peak, END and REPORT lines
-/// 7 give back return a fit sandbox, discard any other; never waits for a sandbox to be gone
+/// 7 give back return a fit sandbox, discard any other; never waits for a sandbox to be gone, nor for a snapshot's next fork
 /// </code>
 /// Whatever happens: exactly one outcome, the sandbox given back exactly once, the gate left exactly once.
 /// </remarks>

@@ -23,6 +23,12 @@ internal sealed class SandboxPool(SpecKey key)
     /// <summary>Its sandboxes from grant to proof of being gone.</summary>
     public int Live { get; set; }
 
+    /// <summary>Those among them that are cold starts under way.</summary>
+    public int Starting { get; set; }
+
+    /// <summary>Those among them that are being renewed, each soon fit for another invocation.</summary>
+    public int Renewing { get; set; }
+
     /// <summary>All who wait for this pool, warm and fresh.</summary>
     public int Waiting { get; set; }
 
@@ -32,6 +38,9 @@ internal sealed class SandboxPool(SpecKey key)
     public int IdleCount => _idle.Count;
 
     public PooledSandbox? OldestIdle => _idle.Count > 0 ? _idle[0] : null;
+
+    /// <summary>The one that is rented next.</summary>
+    public PooledSandbox? HottestIdle => _idle.Count > 0 ? _idle[^1] : null;
 
     public bool IsUnused => Live == 0 && Waiting == 0;
 
@@ -43,12 +52,11 @@ internal sealed class SandboxPool(SpecKey key)
 
     public PooledSandbox? TakeHottestLocked()
     {
-        if (_idle.Count == 0)
+        var sandbox = HottestIdle;
+        if (sandbox is not null)
         {
-            return null;
+            _idle.RemoveAt(_idle.Count - 1);
         }
-        var sandbox = _idle[^1];
-        _idle.RemoveAt(_idle.Count - 1);
         return sandbox;
     }
 

@@ -19,6 +19,10 @@ public sealed partial class SandboxPools
     // All under _lock.
     /// <summary>Idle sandboxes that are not frozen, the longest idle first. A sandbox's node is its own, so listing it costs nothing.</summary>
     private readonly LinkedList<PooledSandbox> _unfrozen = new();
+    /// <summary>All idle sandboxes, the longest idle first: whose lifetime is over stands in front.</summary>
+    private readonly LinkedList<PooledSandbox> _idleOrder = new();
+    /// <summary>Pools that had nothing in them at some time since they were last looked at; those that still have not are forgotten.</summary>
+    private readonly HashSet<SandboxPool> _unused = [];
     /// <summary>The freezer waits to be woken by the next return.</summary>
     private bool _freezerAsleep = true;
 
@@ -44,11 +48,11 @@ public sealed partial class SandboxPools
     {
         lock (_lock)
         {
-            int Count(PooledSandbox.Phase phase) => _live.Count(slot => slot.State == phase);
+            // Those whose grace is over have begun to be frozen.
+            var frozen = _limits.FreezeAfter == Timeout.InfiniteTimeSpan ? 0 : _idleOrder.Count - _unfrozen.Count;
             return new PoolStatistics(
-                _live.Count, Count(PooledSandbox.Phase.Creating), Count(PooledSandbox.Phase.Busy), Count(PooledSandbox.Phase.Idle),
-                _live.Count(slot => slot is { State: PooledSandbox.Phase.Idle, Sandbox.IsFrozen: true }), _closing, _memoryMb, _waiters.Count,
-                _underPressure, _limits.MaxSandboxes, _limits.MemoryBudgetMb, _counters);
+                _live.Count, _phases[PooledSandbox.Phase.Creating], _phases[PooledSandbox.Phase.Busy], _phases[PooledSandbox.Phase.Renewing],
+                _phases[PooledSandbox.Phase.Idle], frozen, _closing, _memoryMb, _waiters.Count, _underPressure, _limits.MaxSandboxes, _limits.MemoryBudgetMb, _counters);
         }
     }
 
@@ -121,13 +125,10 @@ public sealed partial class SandboxPools
         var expired = 0;
         Change(() =>
         {
-            foreach (var pool in _pools.Values)
+            while (_idleOrder.First is { Value: { } oldest } && _time.GetElapsedTime(oldest.IdleSince) >= _limits.IdleLifetime)
             {
-                while (pool.OldestIdle is { } oldest && _time.GetElapsedTime(oldest.IdleSince) >= _limits.IdleLifetime)
-                {
-                    EvictLocked(oldest);
-                    expired++;
-                }
+                EvictLocked(oldest);
+                expired++;
             }
             _counters = _counters with { Expired = _counters.Expired + expired, Evicted = _counters.Evicted - expired };
             ForgetUnusedLocked();
@@ -148,7 +149,7 @@ public sealed partial class SandboxPools
                 LogPressure(_logger, pressed, host.Available ?? 0, _limits.MemoryFloorMb);
             }
             // A quarter at a time: the kernel needs a moment to show what was freed.
-            var most = pressed ? Math.Max(4, _pools.Values.Sum(pool => pool.IdleCount) / 4) : 0;
+            var most = pressed ? Math.Max(4, _idleOrder.Count / 4) : 0;
             while (evicted < most && OldestVictimLocked(EvictionReason.Memory) is { } victim)
             {
                 EvictLocked(victim);
@@ -173,6 +174,11 @@ public sealed partial class SandboxPools
             {
                 CloseIdleLocked(pool);
             }
+            foreach (var slot in _live.Where(slot => slot.State == PooledSandbox.Phase.Renewing))
+            {
+                CloseLocked(slot);
+            }
+            NoteRenewalsEndedLocked();
         });
     }
 
@@ -181,16 +187,25 @@ public sealed partial class SandboxPools
     {
         lock (_lock)
         {
-            Check(_live.Sum(slot => (long)slot.MemoryMb) == _memoryMb, "memory");
-            Check(_live.Count(slot => slot.State == PooledSandbox.Phase.Closing) == _closing, "closing");
+            Check(_live.Sum(slot => (long)slot.ChargedMb) == _memoryMb, "memory");
+            Check(_live.Where(slot => slot.State == PooledSandbox.Phase.Closing).Sum(slot => (long)slot.ChargedMb) == _closingMemoryMb, "closing memory");
+            Check(_phases[PooledSandbox.Phase.Closing] == _closing, "closing");
+            foreach (var phase in Enum.GetValues<PooledSandbox.Phase>().Where(phase => phase != PooledSandbox.Phase.Closed))
+            {
+                Check(_live.Count(slot => slot.State == phase) == _phases[phase], phase.ToString());
+            }
             Check(_live.All(slot => slot.State != PooledSandbox.Phase.Closed), "closed but live");
             Check(_live.Count <= _limits.MaxSandboxes && _memoryMb <= _limits.MemoryBudgetMb, "limits");
-            Check(_live.Count(slot => slot.State == PooledSandbox.Phase.Idle) == _pools.Values.Sum(pool => pool.IdleCount), "idle");
+            Check(_phases[PooledSandbox.Phase.Idle] == _pools.Values.Sum(pool => pool.IdleCount) && _phases[PooledSandbox.Phase.Idle] == _idleOrder.Count, "idle");
             Check(_pools.Values.Sum(pool => pool.Live) == _live.Count, "live by pool");
-            Check(_waiters.Sum(waiter => (long)waiter.Spec.MemoryMb) == _waitingMemoryMb, "waiting memory");
+            Check(_live.Count(slot => slot.Starting) == _starting && _pools.Values.Sum(pool => pool.Starting) == _starting, "cold starts");
+            Check(_starting <= _limits.MaxColdStarts && _pools.Values.All(pool => pool.Starting <= _limits.ColdStartsPerFunction), "cold starts' limits");
+            Check(_pools.Values.Sum(pool => pool.Renewing) == _phases[PooledSandbox.Phase.Renewing], "renewing by pool");
             Check(_pools.Values.Sum(pool => pool.Waiting) == _waiters.Count, "waiters by pool");
-            Check(_pools.Values.All(pool => pool.Waiters.Count == 0 || pool.IdleCount == 0), "a waiter beside an idle sandbox");
+            Check(_pools.Values.All(pool => pool.Waiters.Count == 0 || pool.HottestIdle is not { } idle
+                || (_idleHeldBack && _memoryMb + idle.RentCostMb > _limits.MemoryBudgetMb)), "a waiter beside an idle sandbox");
             Check(_unfrozen.All(slot => slot.State == PooledSandbox.Phase.Idle), "freeze list");
+            Check(_pools.Values.All(pool => !pool.IsUnused || _unused.Contains(pool)), "an unused pool that nobody forgets");
             Check(_discards is null, "discards left under the lock");
         }
 
@@ -207,7 +222,9 @@ public sealed partial class SandboxPools
     private bool PutIdleLocked(PooledSandbox slot)
     {
         slot.IdleLocked(_time.GetTimestamp());
+        _memoryMb -= slot.RentCostMb;
         slot.Pool.PutLocked(slot);
+        _idleOrder.AddLast(slot.IdleNode);
         if (_limits.FreezeAfter == Timeout.InfiniteTimeSpan)
         {
             return false;
@@ -220,23 +237,37 @@ public sealed partial class SandboxPools
 
     private void UnlistLocked(PooledSandbox slot)
     {
+        _idleOrder.Remove(slot.IdleNode);
         if (slot.FreezeNode.List is not null)
         {
             _unfrozen.Remove(slot.FreezeNode);
         }
     }
 
-    private void OnExited(PooledSandbox slot)
+    /// <summary>The first process of a sandbox has ended, or that of a snapshot's fork.</summary>
+    private void OnExited(PooledSandbox slot, GuardedSandbox exited)
     {
-        DropIdle(slot);
-        bool busy;
+        List<PooledSandbox>? discards = null;
+        bool idle, busy;
         lock (_lock)
         {
-            busy = slot.State == PooledSandbox.Phase.Busy;
+            var current = exited == slot.Sandbox || exited == slot.Fork;
+            (idle, busy) = (current && slot.State == PooledSandbox.Phase.Idle, current && slot.State == PooledSandbox.Phase.Busy);
+            if (slot.State == PooledSandbox.Phase.Renewing && exited == slot.Sandbox)
+            {
+                CloseLocked(slot);
+                ServeWaitersLocked();
+                discards = TakeDiscardsLocked();
+            }
         }
-        if (busy)
+        Destroy(discards);
+        if (idle)
         {
-            KillSoon(slot.Sandbox!);
+            DropIdle(slot);
+        }
+        else if (busy)
+        {
+            KillSoon(exited);
         }
     }
 
@@ -278,17 +309,30 @@ public sealed partial class SandboxPools
 
     private void ForgetUnusedLocked()
     {
-        foreach (var (key, pool) in _pools)
+        foreach (var pool in _unused)
         {
-            if (pool.IsUnused && (!pool.Retired || _time.GetElapsedTime(pool.RetiredAt) >= RetiredMemory))
+            if (!pool.IsUnused)
             {
-                _pools.Remove(key);
-                var generation = (key.TenantId, key.FunctionId, key.Version);
+                _unused.Remove(pool);
+            }
+            else if (!pool.Retired || _time.GetElapsedTime(pool.RetiredAt) >= RetiredMemory)
+            {
+                _unused.Remove(pool);
+                _pools.Remove(pool.Key);
+                var generation = (pool.Key.TenantId, pool.Key.FunctionId, pool.Key.Version);
                 if (_current.GetValueOrDefault(generation) == pool)
                 {
                     _current.Remove(generation);
                 }
             }
+        }
+    }
+
+    private void NoteUnusedLocked(SandboxPool pool)
+    {
+        if (pool.IsUnused)
+        {
+            _unused.Add(pool);
         }
     }
 

@@ -37,6 +37,7 @@ public sealed partial class SandboxPools
     private readonly HashSet<PooledSandbox> _live = [];
     /// <summary>Closed under the lock, to be destroyed when it is left.</summary>
     private List<PooledSandbox>? _discards;
+    private readonly PhaseCounts _phases = new();
     private PoolCounters _counters;
     private bool _stopped;
 
@@ -50,7 +51,7 @@ public sealed partial class SandboxPools
 
     /// <summary>
     /// A sandbox for the function, the caller's alone until it is given back by <see cref="Return"/> or <see cref="Discard"/>: an idle
-    /// one (synchronously), or a new unit of capacity to create one in (<see cref="PooledSandbox.IsNew"/>), or what becomes free.
+    /// one (synchronously), or a new unit of capacity to create one in (<see cref="PooledSandbox.IsNew"/>; <see cref="Started"/> must follow), or what becomes free.
     /// Throws <see cref="ThrottledException"/>, <see cref="EngineException"/> when the worker stops, or the token's cancellation.
     /// </summary>
     internal ValueTask<PooledSandbox> RentAsync(FunctionSpec spec, CancellationToken cancellationToken)
@@ -62,8 +63,8 @@ public sealed partial class SandboxPools
         {
             RefuseStoppedLocked();
             var pool = PoolLocked(spec);
-            granted = spec.Freshness == Freshness.Warm ? TakeIdleLocked(pool) : null;
-            if (granted is null && _waiters.Count == 0 && CanGrowLocked(spec.MemoryMb))
+            granted = Keeps(spec) ? TakeIdleLocked(pool) : null;
+            if (granted is null && _waiters.Count == 0 && pool.Renewing == 0 && CanGrowLocked(pool, spec.MemoryMb))
             {
                 granted = GrowLocked(pool, spec);
             }
@@ -85,7 +86,7 @@ public sealed partial class SandboxPools
         List<PooledSandbox>? discards;
         lock (_lock)
         {
-            if (spec.Freshness == Freshness.Warm && !_stopped && _pools.TryGetValue(spec.Key, out var pool))
+            if (Keeps(spec) && !_stopped && _pools.TryGetValue(spec.Key, out var pool))
             {
                 slot = TakeIdleLocked(pool);
             }
@@ -102,33 +103,42 @@ public sealed partial class SandboxPools
         {
             slot.AttachLocked(sandbox, connection);
         }
-        _ = sandbox.Exited.ContinueWith(
-            static (_, state) =>
-            {
-                var (pools, slot) = ((SandboxPools, PooledSandbox))state!;
-                pools.OnExited(slot);
-            },
-            (this, slot), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        Watch(slot, sandbox);
+    }
+
+    /// <summary>The new sandbox's handler is loaded, or nobody waits for that any more: another cold start may begin.</summary>
+    internal void Started(PooledSandbox slot)
+    {
+        List<PooledSandbox>? discards;
+        lock (_lock)
+        {
+            StartedLocked(slot);
+            ServeWaitersLocked();
+            discards = TakeDiscardsLocked();
+        }
+        Destroy(discards);
     }
 
     /// <summary>Gives back a sandbox that is fit for another invocation. Whether it is kept is the pool's business.</summary>
     internal void Return(PooledSandbox slot)
     {
         List<PooledSandbox>? discards;
-        var wakeFreezer = false;
+        bool wakeFreezer = false, renew = false;
         lock (_lock)
         {
+            StartedLocked(slot);
             if (!MayKeepLocked(slot))
             {
                 CloseLocked(slot);
             }
-            else if (slot.Pool.Waiters.First is { } next)
+            else if (slot.Fork is not null)
             {
-                HandOverLocked(slot, next.Value);
+                RenewLocked(slot);
+                renew = true;
             }
             else
             {
-                wakeFreezer = PutIdleLocked(slot);
+                wakeFreezer = KeepLocked(slot);
             }
             ServeWaitersLocked();
             discards = TakeDiscardsLocked();
@@ -137,6 +147,10 @@ public sealed partial class SandboxPools
         if (wakeFreezer)
         {
             FreezeWanted?.Invoke();
+        }
+        if (renew)
+        {
+            _ = RenewAsync(slot);
         }
     }
 
@@ -153,6 +167,14 @@ public sealed partial class SandboxPools
         Destroy(discards);
     }
 
+    private void Watch(PooledSandbox slot, GuardedSandbox sandbox) => _ = sandbox.Exited.ContinueWith(
+        static (_, state) =>
+        {
+            var (pools, slot, sandbox) = ((SandboxPools, PooledSandbox, GuardedSandbox))state!;
+            pools.OnExited(slot, sandbox);
+        },
+        (this, slot, sandbox), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+
     private SandboxPool PoolLocked(FunctionSpec spec)
     {
         var key = spec.Key;
@@ -162,6 +184,8 @@ public sealed partial class SandboxPools
         }
         pool = new SandboxPool(key);
         _pools.Add(key, pool);
+        // Until something of it lives or waits.
+        NoteUnusedLocked(pool);
         var generation = (key.TenantId, key.FunctionId, key.Version);
         if (_current.TryGetValue(generation, out var older))
         {
@@ -173,11 +197,18 @@ public sealed partial class SandboxPools
 
     private PooledSandbox? TakeIdleLocked(SandboxPool pool)
     {
-        while (pool.TakeHottestLocked() is { } slot)
+        while (pool.HottestIdle is { } hottest)
         {
+            if (_memoryMb + hottest.RentCostMb > _limits.MemoryBudgetMb)
+            {
+                _idleHeldBack = true;
+                return null;
+            }
+            var slot = pool.TakeHottestLocked()!;
             UnlistLocked(slot);
             if (IsAlive(slot))
             {
+                _memoryMb += slot.RentCostMb;
                 slot.RentLocked();
                 _counters = _counters with { Reused = _counters.Reused + 1 };
                 return slot;
@@ -188,8 +219,21 @@ public sealed partial class SandboxPools
         return null;
     }
 
+    private static bool Keeps(FunctionSpec spec) => spec.Freshness != Freshness.Fresh;
+
     private bool MayKeepLocked(PooledSandbox slot) =>
-        slot.Spec.Freshness == Freshness.Warm && !slot.Pool.Retired && !_stopped && IsAlive(slot) && !MustYieldLocked(slot);
+        Keeps(slot.Spec) && (slot.Spec.Freshness == Freshness.Snapshot) == (slot.Fork is not null) && !slot.Pool.Retired && !_stopped && IsAlive(slot) && !MustYieldLocked(slot);
+
+    /// <summary>For its own function's next waiter, or idle. True when the freezer must be woken.</summary>
+    private bool KeepLocked(PooledSandbox slot)
+    {
+        if (slot.Pool.Waiters.First is not { } next)
+        {
+            return PutIdleLocked(slot);
+        }
+        HandOverLocked(slot, next.Value);
+        return false;
+    }
 
     private void HandOverLocked(PooledSandbox slot, SandboxWaiter waiter)
     {
@@ -199,13 +243,18 @@ public sealed partial class SandboxPools
         waiter.GrantLocked(slot);
     }
 
-    private static bool IsAlive(PooledSandbox slot) => slot.Sandbox is { IsDead: false, Exited.IsCompleted: false };
+    /// <summary>Of a snapshot the template counts; a fork that waits for its invocation has to live too, one that had its own does not.</summary>
+    private static bool IsAlive(PooledSandbox slot) =>
+        slot.Sandbox is { IsDead: false, Exited.IsCompleted: false }
+        && (slot.State != PooledSandbox.Phase.Idle || slot.Fork is null or { IsDead: false, Exited.IsCompleted: false });
 
     private void CloseLocked(PooledSandbox slot)
     {
+        StartedLocked(slot);
+        slot.Pool.Renewing -= slot.State == PooledSandbox.Phase.Renewing ? 1 : 0;
         slot.CloseLocked();
         _closing++;
-        _closingMemoryMb += slot.MemoryMb;
+        _closingMemoryMb += slot.ChargedMb;
         (_discards ??= []).Add(slot);
     }
 
@@ -240,10 +289,15 @@ public sealed partial class SandboxPools
         {
             slot.GoneLocked();
             _closing--;
-            _closingMemoryMb -= slot.MemoryMb;
+            _closingMemoryMb -= slot.ChargedMb;
             ShrinkLocked(slot);
             ServeWaitersLocked();
             discards = TakeDiscardsLocked();
+        }
+        if (slot.Fork is { } fork)
+        {
+            // Gone with the whole; this lets its descriptors go.
+            _janitor.Discard(fork);
         }
         Destroy(discards);
     }

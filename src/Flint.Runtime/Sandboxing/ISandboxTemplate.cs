@@ -8,7 +8,8 @@ public interface ISandboxTemplate
 {
     /// <summary>
     /// Forks the process. The fork is a sandbox of its own to its user: channel, raw output and exit are its own, freezing and peak memory those of the whole; a guest protocol connection on it
-    /// begins after INIT_OK and serves one event. Its <see cref="ISandbox.DestroyAsync"/> completes when all of it is dead and /tmp is as init left it; the template lives on.
+    /// begins after INIT_OK and serves one event. Its <see cref="ISandbox.DestroyAsync"/> completes when all of it is dead and /tmp is as init left it; the template lives on. Once the whole sandbox is destroyed, that of a fork
+    /// completes at once and lets its descriptors go.
     /// Throws <see cref="SnapshotUnsafeException"/> when the process cannot be a template (found by the first call), and <see cref="EngineException"/> when the template is gone.
     /// </summary>
     Task<ISandbox> ForkAsync(CancellationToken cancellationToken);

@@ -80,7 +80,12 @@ public sealed partial class SandboxJanitor(TimeProvider time, ILogger<SandboxJan
         {
             var attempts = _entries.Values.Select(entry => entry.Attempt ?? Task.CompletedTask).ToArray();
             await Task.WhenAll(attempts).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!_entries.IsEmpty)
+            if (_entries.Values.Any(entry => entry.Attempts == 0))
+            {
+                // Came in meanwhile: nothing to wait for but its own attempt.
+                await Task.Yield();
+            }
+            else if (!_entries.IsEmpty)
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(50), Time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 if (!cancellationToken.IsCancellationRequested)

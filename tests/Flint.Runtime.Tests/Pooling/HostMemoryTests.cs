@@ -22,9 +22,9 @@ public sealed class HostMemoryTests
     public void This_host_can_be_read() => HostMemory.Read().Total.ShouldBeGreaterThan(0);
 
     [Theory]
-    [InlineData(512, 24, 1024, 128)]
-    [InlineData(8192, 384, 16384, 512)]
-    [InlineData(65536, 1000, 131072, 1024)]
+    [InlineData(512, 76, 1024, 128)]
+    [InlineData(8192, 1228, 16384, 512)]
+    [InlineData(65536, 4000, 131072, 1024)]
     public void Defaults_follow_the_host(int hostMb, int sandboxes, int budget, int floor)
     {
         var limits = PoolLimits.From(new SandboxOptions(), new HostMemory(hostMb, null));

@@ -3,6 +3,7 @@ using Flint.Runtime.Invocation;
 using Flint.Runtime.Pooling;
 using Flint.Runtime.Sandboxing;
 using Flint.TestKit.Engines;
+using Flint.TestKit.Time;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Flint.Runtime.Tests.Pooling;
@@ -11,18 +12,20 @@ namespace Flint.Runtime.Tests.Pooling;
 public sealed class PoolStressTests
 {
     [Theory]
-    [InlineData(1, 6)]
-    [InlineData(2, 6)]
-    [InlineData(3, 40)]
-    [InlineData(4, 40)]
-    public async Task Nothing_is_lost_under_random_deaths(int seed, int maxSandboxes)
+    [InlineData(1, 6, 0)]
+    [InlineData(2, 6, 2)]
+    [InlineData(3, 40, 0)]
+    [InlineData(4, 40, 8)]
+    public async Task Nothing_is_lost_under_random_deaths(int seed, int maxSandboxes, int maxColdStarts)
     {
         const int Invocations = 3000;
-        var options = new SandboxOptions { MaxSandboxes = maxSandboxes, MemoryBudgetMb = maxSandboxes * 350, QueueLimit = 64, QueueTimeoutMs = 20_000, FreezeAfterMs = 1, IdleLifetimeMs = 1000 };
+        var options = new SandboxOptions { MaxSandboxes = maxSandboxes, MemoryBudgetMb = maxSandboxes * 350, QueueLimit = 64, QueueTimeoutMs = 20_000, FreezeAfterMs = 1, IdleLifetimeMs = 1000, MaxColdStarts = maxColdStarts };
         await using var plane = new Plane(TimeProvider.System, options, script: new FakeScript { OnEvent = e => AnswerAsync(e) });
         var broken = 0;
         plane.Engine.OnCreate = (_, _) => Random.Shared.Next(50) == 0 ? throw new EngineException("random") : Task.CompletedTask;
         plane.Engine.OnCreated = sandbox => sandbox.OnLifecycle = what => Random.Shared.Next(30) == 0 && Interlocked.Increment(ref broken) < 200
+            ? throw new InvalidOperationException("random " + what) : Task.CompletedTask;
+        plane.Engine.OnForked = fork => fork.OnLifecycle = what => Random.Shared.Next(50) == 0 && Interlocked.Increment(ref broken) < 200
             ? throw new InvalidOperationException("random " + what) : Task.CompletedTask;
         using var freezer = new IdleFreezer(plane.Pools, plane.Engines, plane.Time, NullLogger<IdleFreezer>.Instance);
         using var stop = new CancellationTokenSource();
@@ -41,13 +44,14 @@ public sealed class PoolStressTests
                 {
                     caller.CancelAfter(random.Next(3));
                 }
-                var name = "f" + random.Next(5);
+                var number = random.Next(7);
+                var name = "f" + number;
                 var spec = Plane.Function(name) with
                 {
                     Revision = random.Next(100) == 0 ? "2" : "1",
                     TimeoutMs = 2000,
                     MemoryMb = random.Next(10) == 0 ? 900 : 128,
-                    Freshness = random.Next(8) == 0 ? Freshness.Fresh : Freshness.Warm,
+                    Freshness = number >= 5 ? Freshness.Snapshot : random.Next(8) == 0 ? Freshness.Fresh : Freshness.Warm,
                     CancelOnDisconnect = random.Next(2) == 0,
                     FunctionId = name,
                 };
@@ -73,10 +77,13 @@ public sealed class PoolStressTests
             // With room for all workers, sandboxes idle between two invocations, and freezing meets renting.
             plane.Engine.Sandboxes.Sum(sandbox => sandbox.Thaws).ShouldBeGreaterThan(0);
         }
+        plane.Engine.Sandboxes.Sum(sandbox => sandbox.FakeTemplate?.Forks.Count ?? 0).ShouldBeGreaterThan(100);
+        plane.Engine.Sandboxes.Sum(sandbox => sandbox.FakeTemplate?.Overlaps ?? 0).ShouldBe(0);
         outcomes[0].ShouldBeGreaterThan(Invocations / 2);
         plane.Dispatcher.InFlight.ShouldBe(0);
         plane.Engine.MostLive.ShouldBeLessThanOrEqualTo(options.MaxSandboxes);
         plane.Pools.ObserveHost(new HostMemory(8192, 4096));
+        await Eventually.True(() => plane.Pools.Statistics().Renewing == 0, "all snapshots are renewed");
         await plane.SettleAsync();
         var end = plane.Pools.Statistics();
         (end.Busy, end.Creating, end.Waiting).ShouldBe((0, 0, 0));
@@ -84,6 +91,7 @@ public sealed class PoolStressTests
 
         plane.Pools.Stop();
         await plane.SettleAsync();
+        plane.Pools.RenewalsEnded.IsCompleted.ShouldBeTrue();
         plane.Engine.Live.ShouldBe(0);
         plane.Pools.Statistics().Live.ShouldBe(0);
     }
@@ -121,7 +129,7 @@ public sealed class PoolStressTests
             plane.Pools.ObserveHost(new HostMemory(8192, pressed ? 10 : 4096));
             if (Random.Shared.Next(20) == 0)
             {
-                plane.Pools.RetireFunction("default", "f" + Random.Shared.Next(5));
+                plane.Pools.RetireFunction("default", "f" + Random.Shared.Next(7));
             }
             await plane.Janitor.RunOnceAsync(default);
         }

@@ -32,6 +32,9 @@ public sealed class FakeEngine(string name = "native") : ISandboxEngine
     /// <summary>Called with every new sandbox before it is handed out.</summary>
     public Action<FakeSandbox> OnCreated { get; set; } = _ => { };
 
+    /// <summary>Called with every new fork of a snapshot before it is handed out.</summary>
+    public Action<FakeSandbox> OnForked { get; set; } = _ => { };
+
     public int Created => _created;
 
     /// <summary>Made and not destroyed.</summary>

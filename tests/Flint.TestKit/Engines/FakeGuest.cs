@@ -52,6 +52,9 @@ public sealed class FakeScript
     /// <summary>What comes after INIT: null is INIT_OK, <see cref="FakeAnswer.Error"/> is INIT_ERROR. Default: null.</summary>
     public Func<FakeSandbox, ValueTask<FakeAnswer?>> OnInit { get; set; } = _ => ValueTask.FromResult<FakeAnswer?>(null);
 
+    /// <summary>What keeps the process from being a snapshot; nothing by default.</summary>
+    public IReadOnlyList<string> Unsafe { get; set; } = [];
+
     public static FakeScript Answering(FakeAnswer answer) => new() { OnEvent = _ => ValueTask.FromResult(answer) };
 
     public static FakeScript FailingInit(FakeAnswer answer) => new() { OnInit = _ => ValueTask.FromResult<FakeAnswer?>(answer) };

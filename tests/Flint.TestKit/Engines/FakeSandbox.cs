@@ -19,6 +19,7 @@ public sealed class FakeSandbox : ISandbox
     private volatile RawOutputHandler? _output;
     /// <summary>Incomplete while frozen: the guest then neither reads nor writes.</summary>
     private volatile TaskCompletionSource _running = Completed();
+    private readonly FakeSandbox? _whole;
     private int _events;
     private int _destroyCalls;
     private int _logFrames;
@@ -32,7 +33,20 @@ public sealed class FakeSandbox : ISandbox
         Script = script;
         StartReason = spec.Start == StartMode.Zygote ? engine.ExecReason(spec) : null;
         Channel = new PipeStream(_toWorker.Reader.AsStream(), _toGuest.Writer.AsStream());
-        Guest = Task.Run(GuestAsync);
+        FakeTemplate = spec.Snapshot ? new FakeTemplate(this) : null;
+        Guest = Task.Run(() => GuestAsync(booted: false));
+    }
+
+    /// <summary>A fork of a snapshot: a guest after INIT_OK.</summary>
+    internal FakeSandbox(FakeSandbox whole, int number)
+    {
+        _engine = whole._engine;
+        _whole = whole;
+        Id = $"{whole.Id}.{number}";
+        Spec = whole.Spec;
+        Script = whole.Script;
+        Channel = new PipeStream(_toWorker.Reader.AsStream(), _toGuest.Writer.AsStream());
+        Guest = Task.Run(() => GuestAsync(booted: true));
     }
 
     public string Id { get; }
@@ -40,6 +54,10 @@ public sealed class FakeSandbox : ISandbox
     public StartMode Start => Spec.Start == StartMode.Exec || StartReason is not null ? StartMode.Exec : StartMode.Zygote;
     public string? StartReason { get; }
     public IReadOnlyDictionary<string, string>? GuestEnvironment => Start == StartMode.Zygote ? Spec.Environment : null;
+    ISandboxTemplate? ISandbox.Template => FakeTemplate;
+    /// <summary>Not null in a snapshot.</summary>
+    public FakeTemplate? FakeTemplate { get; }
+    public bool IsDead => _dead;
     /// <summary>What INIT carried.</summary>
     public JsonElement Init { get; private set; }
     public FakeScript Script { get; }
@@ -82,8 +100,7 @@ public sealed class FakeSandbox : ISandbox
         RefuseDead();
         await OnLifecycle("freeze").WaitAsync(cancellationToken);
         Freezes++;
-        Frozen = true;
-        _running = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        SetFrozen(true);
     }
 
     public async ValueTask ThawAsync(CancellationToken cancellationToken)
@@ -91,8 +108,7 @@ public sealed class FakeSandbox : ISandbox
         RefuseDead();
         await OnLifecycle("thaw").WaitAsync(cancellationToken);
         Thaws++;
-        Frozen = false;
-        _running.TrySetResult();
+        SetFrozen(false);
     }
 
     public void ResetPeakMemory()
@@ -114,7 +130,10 @@ public sealed class FakeSandbox : ISandbox
         End(new SandboxExit(null, 9, false, true));
         CloseChannel();
         Destroyed = true;
-        _engine.Gone(this);
+        if (_whole is null)
+        {
+            _engine.Gone(this);
+        }
     }
 
     /// <summary>The process ends by itself.</summary>
@@ -122,6 +141,22 @@ public sealed class FakeSandbox : ISandbox
     {
         End(exit);
         CloseChannel();
+    }
+
+    internal void OnForked(FakeSandbox fork) => _engine.OnForked(fork);
+
+    private void SetFrozen(bool frozen)
+    {
+        Frozen = frozen;
+        if (frozen)
+        {
+            _running = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+        else
+        {
+            _running.TrySetResult();
+        }
+        FakeTemplate?.Last?.SetFrozen(frozen);
     }
 
     internal async ValueTask WriteLogAsync(string text)
@@ -144,6 +179,10 @@ public sealed class FakeSandbox : ISandbox
         _dead = true;
         _exited.TrySetResult(exit);
         _killed.Cancel();
+        foreach (var fork in FakeTemplate?.Forks ?? [])
+        {
+            fork.Die(exit);
+        }
     }
 
     private void CloseChannel() => _toWorker.Writer.Complete();
@@ -156,11 +195,11 @@ public sealed class FakeSandbox : ISandbox
         }
     }
 
-    private async Task GuestAsync()
+    private async Task GuestAsync(bool booted)
     {
         try
         {
-            await WriteAsync(FakeFrames.Make(FakeFrames.Ready, JsonSerializer.SerializeToUtf8Bytes(new { protocol = 1, runtime = Spec.Runtime, pid = 2 })));
+            await (booted ? Task.CompletedTask : WriteAsync(FakeFrames.Make(FakeFrames.Ready, JsonSerializer.SerializeToUtf8Bytes(new { protocol = 1, runtime = Spec.Runtime, pid = 2 }))));
             var reader = _toGuest.Reader.AsStream();
             while (true)
             {
