@@ -24,10 +24,12 @@
 #include "root.h"
 #include "util.h"
 #include "walls.h"
+#include "zygote_wire.h"
 
 // The guest's ends. 10 and above, so that taking 0 to 3 overwrites none of them.
 struct ends {
     int channel, output, errors, null;
+    int control; // PID 1's own, to a forked guest
 };
 
 static _Noreturn void give_up(const struct cell_birth *birth, const char *phase, int error, const char *format, ...)
@@ -43,6 +45,14 @@ static _Noreturn void give_up(const struct cell_birth *birth, const char *phase,
     va_end(arguments);
     send_packet(birth->socket, &news, sizeof news, NULL, 0);
     _exit(1);
+}
+
+// The guest may share this process's uid: nothing of it may be read or traced once there is one that runs anybody's code.
+static void set_dumpable(const struct cell_birth *birth, bool on)
+{
+    if (prctl(PR_SET_DUMPABLE, on || !wall_stands(WALL_DUMPABLE) ? 1 : 0, 0, 0, 0)) {
+        give_up(birth, "dumpable", errno, "prctl: %s", strerror(errno));
+    }
 }
 
 static void isolate_descriptors(const struct cell_birth *birth)
@@ -85,11 +95,14 @@ static void enter_namespaces(const struct cell_birth *birth)
     if (sethostname("sandbox", 7) || setdomainname("", 0)) {
         give_up(birth, "hostname", errno, "sethostname: %s", strerror(errno));
     }
-    result = cgroup_enter(birth->cgroups, birth->tenant, birth->path);
+    result = cgroup_make(birth->cgroups, birth->tenant, birth->path);
+    for (size_t i = 0; i < birth->cgroups->count && !birth->forked && !result; i++) {
+        result = cgroup_join(birth->cgroups->list[i].instance, birth->cgroups->list[i].v2, birth->path);
+    }
     if (result) {
         give_up(birth, "cgroup", -result, "entering %s: %s", birth->path, strerror(-result));
     }
-    if (unshare(CLONE_NEWCGROUP)) {
+    if (!birth->forked && unshare(CLONE_NEWCGROUP)) {
         give_up(birth, "namespaces", errno, "unshare cgroup: %s", strerror(errno));
     }
     for (size_t i = 0; i < birth->cgroups->count; i++) {
@@ -128,7 +141,7 @@ static struct ends make_ends(const struct cell_birth *birth, int worker[CELL_REA
     if (null < 0 || tmp < 0) {
         give_up(birth, "descriptors", errno, "%s", strerror(errno));
     }
-    struct ends ends = {move_up(channel[1]), move_up(output[1]), move_up(errors[1]), move_up(null)};
+    struct ends ends = {move_up(channel[1]), move_up(output[1]), move_up(errors[1]), move_up(null), -1};
     if (ends.channel < 0 || ends.output < 0 || ends.errors < 0 || ends.null < 0) {
         give_up(birth, "descriptors", EMFILE, "too few descriptors");
     }
@@ -142,19 +155,29 @@ static struct ends make_ends(const struct cell_birth *birth, int worker[CELL_REA
 static struct ends report_ready(const struct cell_birth *birth)
 {
     struct cell_news news = {.kind = CELL_READY};
-    int worker[CELL_READY_FDS];
-    struct ends ends = make_ends(birth, worker);
-    if (send_packet(birth->socket, &news, sizeof news, worker, CELL_READY_FDS)) {
+    int fds[CELL_READY_FDS + CELL_GUEST_FDS], control[2] = {-1, -1};
+    size_t count = CELL_READY_FDS;
+    struct ends ends = make_ends(birth, fds);
+    if (birth->forked) {
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control)) {
+            give_up(birth, "descriptors", errno, "%s", strerror(errno));
+        }
+        const int guests[CELL_GUEST_FDS] = {ends.channel, ends.output, ends.errors, control[1]};
+        memcpy(fds + count, guests, sizeof guests);
+        count += CELL_GUEST_FDS;
+        ends.control = control[0];
+    }
+    if (send_packet(birth->socket, &news, sizeof news, fds, count)) {
         _exit(1); // the launcher is gone
     }
-    for (int i = 0; i < CELL_READY_FDS; i++) {
-        close(worker[i]);
+    for (size_t i = 0; i < count; i++) {
+        close(fds[i]);
     }
     return ends;
 }
 
 // Waits for START. Orphans cannot exist yet, and the launcher's end ends the cell.
-static size_t wait_for_start(const struct cell_birth *birth, uint8_t *message, int *code)
+static size_t receive_start(const struct cell_birth *birth, uint8_t *message, int *code)
 {
     size_t count = 0;
     ssize_t length = receive_packet(birth->socket, message, MESSAGE_MAX, code, 1, &count);
@@ -167,16 +190,13 @@ static size_t wait_for_start(const struct cell_birth *birth, uint8_t *message, i
     return (size_t)length;
 }
 
-static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends)
+// What a cell needs of START before its guest may see it: /tmp's size, the code. A cell runs one guest, so the message is kept.
+static struct start_request take_start(const struct cell_birth *birth)
 {
-    // A cell runs one guest, so these are used once; they are static to stay off the stack.
     static uint8_t message[MESSAGE_MAX];
-    static char storage[MESSAGE_MAX + ARGUMENTS_MAX + ENVIRONMENT_MAX], cwd[CWD_MAX + 1];
-    static char *arguments[ARGUMENTS_MAX + 1], *environment[ENVIRONMENT_MAX + 1];
     struct request request;
-    char *free_storage = storage;
-    int code = -1, report[2];
-    size_t length = wait_for_start(birth, message, &code);
+    int code = -1;
+    size_t length = receive_start(birth, message, &code);
     if (!control_parse(message, length, &request) || request.op != OP_START) {
         give_up(birth, "start", EPROTO, "START does not parse");
     }
@@ -188,10 +208,21 @@ static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends
         give_up(birth, "code", errno, "mounting at /var/task: %s", strerror(errno));
     }
     close(code);
-    control_unpack(&request.start.arguments, &free_storage, arguments);
-    control_unpack(&request.start.environment, &free_storage, environment);
-    memcpy(cwd, request.start.cwd.data, request.start.cwd.length);
-    cwd[request.start.cwd.length] = 0;
+    return request.start;
+}
+
+static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends)
+{
+    // Used once; static to stay off the stack.
+    static char storage[MESSAGE_MAX + ARGUMENTS_MAX + ENVIRONMENT_MAX], cwd[CWD_MAX + 1];
+    static char *arguments[ARGUMENTS_MAX + 1], *environment[ENVIRONMENT_MAX + 1];
+    char *free_storage = storage;
+    int report[2];
+    const struct start_request start = take_start(birth);
+    control_unpack(&start.arguments, &free_storage, arguments);
+    control_unpack(&start.environment, &free_storage, environment);
+    memcpy(cwd, start.cwd.data, start.cwd.length);
+    cwd[start.cwd.length] = 0;
     if (pipe2(report, O_CLOEXEC)) {
         give_up(birth, "start", errno, "pipe: %s", strerror(errno));
     }
@@ -199,7 +230,7 @@ static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends
     if (report_high < 0) {
         give_up(birth, "start", -report_high, "pipe: %s", strerror(-report_high));
     }
-    const struct guest guest = {.uid = birth->slot, .gid = birth->slot, .max_files = request.start.max_files, .channel = ends->channel,
+    const struct guest guest = {.uid = birth->slot, .gid = birth->slot, .max_files = start.max_files, .channel = ends->channel,
                                 .output = ends->output, .errors = ends->errors, .null = ends->null, .report = report_high, .cwd = cwd,
                                 .arguments = arguments, .environment = environment, .filter = birth->filter};
     pid_t pid = fork();
@@ -251,21 +282,70 @@ static _Noreturn void reap(const struct cell_birth *birth, pid_t guest)
     }
 }
 
+// Gives a forked guest, which waits for it, its GO.
+static void let_go(const struct cell_birth *birth, const struct ends *ends)
+{
+    const struct zygote_go go = {.kind = ZYGOTE_GO};
+    take_start(birth);
+    set_dumpable(birth, false);
+    int result = send_packet(ends->control, &go, sizeof go, NULL, 0);
+    if (result && result != -EPIPE) { // it has ended, which the launcher knows
+        give_up(birth, "start", -result, "telling the guest to go: %s", strerror(-result));
+    }
+    close(ends->control);
+}
+
+// The guest is the launcher's to wait for; what it leaves behind is ours.
+static _Noreturn void attend(const struct cell_birth *birth, const struct ends *ends)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD); // blocked, as the launcher has it
+    struct pollfd waits[] = {{.fd = birth->socket, .events = POLLIN}, {.fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN}};
+    if (waits[1].fd < 0) {
+        give_up(birth, "wait", errno, "signalfd: %s", strerror(errno));
+    }
+    for (bool started = false;;) {
+        struct signalfd_siginfo ignored[8];
+        if (poll(waits, 2, -1) < 0) {
+            if (errno != EINTR) {
+                give_up(birth, "wait", errno, "poll: %s", strerror(errno));
+            }
+            continue;
+        }
+        if (waits[1].revents) {
+            while (read(waits[1].fd, ignored, sizeof ignored) > 0) {
+            }
+            while (waitpid(-1, NULL, WNOHANG) > 0) {
+            }
+        }
+        if (waits[0].revents) {
+            if (started) {
+                _exit(0); // there is nothing more to hear: the launcher's end
+            }
+            let_go(birth, ends);
+            started = true;
+        }
+    }
+}
+
 _Noreturn void cell_run(const struct cell_birth *birth)
 {
     struct root_failure failure;
     isolate_descriptors(birth);
     // What runs in a cell dies first when the host runs out of memory. Best effort: an outer limit may forbid it.
     write_text(AT_FDCWD, "/proc/self/oom_score_adj", "500");
-    // The guest may share this process's uid: nothing of it may be read or traced.
-    if (prctl(PR_SET_DUMPABLE, wall_stands(WALL_DUMPABLE) ? 0 : 1, 0, 0, 0)) {
-        give_up(birth, "dumpable", errno, "prctl: %s", strerror(errno));
-    }
+    // Who joins these namespaces by a pidfd must be allowed to look at this process.
+    set_dumpable(birth, birth->forked);
     enter_namespaces(birth);
     int result = root_enter_cell(birth->slot, &failure);
     if (result) {
         give_up(birth, "root", -result, "%s %s: %s", failure.step, failure.subject, strerror(-result));
     }
     struct ends ends = report_ready(birth);
+    if (birth->forked) {
+        close(ends.null);
+        attend(birth, &ends);
+    }
     reap(birth, start_guest(birth, &ends));
 }

@@ -8,9 +8,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "cell.h"
 #include "loop.h"
 #include "root.h"
 
@@ -49,6 +49,9 @@ void cells_try_remove(struct loop *loop, struct cell *cell)
         timed_set(loop, cell, true);
         return;
     }
+    for (size_t i = 0; i < sizeof cell->worker_ends / sizeof *cell->worker_ends; i++) {
+        close_fd(&cell->worker_ends[i]);
+    }
     snprintf(trouble, sizeof trouble, "cgroup %.80s is left: %.30s", cell->path, strerror(-result));
     timed_set(loop, cell, false);
     tell_gone(loop, cell->id, result ? trouble : NULL);
@@ -58,6 +61,17 @@ void cells_try_remove(struct loop *loop, struct cell *cell)
     *at = cell->next;
     cell->next = loop->dead; // events of this round may still point here
     loop->dead = cell;
+}
+
+static void guest_ended(struct loop *loop, void *owner, int status)
+{
+    struct cell *cell = owner;
+    if (cell->started && !cell->told_end && !cell->failed) {
+        tell_exited(loop, cell, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
+    } else if ((cell->state == CELL_MAKING || cell->state == CELL_WAITING) && !cell->failed) {
+        tell_failed(loop, cell, "guest", 0, cell->state == CELL_MAKING ? "the forked guest ended before it was ready" : "the forked guest ended before it was started");
+    }
+    cells_kill(loop, cell);
 }
 
 static void init_ended(struct loop *loop, void *owner, int status)
@@ -71,6 +85,7 @@ static void init_ended(struct loop *loop, void *owner, int status)
         tell_failed(loop, cell, "cell", 0, "the cell's PID 1 ended before it was ready");
     }
     cell->state = CELL_REMOVING;
+    zygotes_leave(loop, cell);
     loop_unwatch(loop, cell->socket);
     loop_unwatch(loop, cell->memory.crossed);
     loop_unwatch(loop, cell->memory.killed);
@@ -94,7 +109,8 @@ static bool clone_cell(struct loop *loop, struct cell *cell)
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
         const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .tenant = cell->tenant->name, .path = cell->path,
-                                         .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .socket = pair[1]};
+                                         .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .socket = pair[1],
+                                         .forked = cell->zygote != 0};
         cell_run(&birth);
     }
     int error = errno;
@@ -117,18 +133,34 @@ static bool clone_cell(struct loop *loop, struct cell *cell)
     return true;
 }
 
+static void refuse_making(struct loop *loop, uint32_t id, const char *phase, int error, const char *text)
+{
+    struct cell refused = {.id = id};
+    tell_failed(loop, &refused, phase, error, text);
+    tell_gone(loop, id, NULL);
+}
+
 void cells_make(struct loop *loop, const struct request *request)
 {
     const uint32_t id = request->cell;
-    const struct text tenant = request->tenant;
+    const struct make_request *make = &request->make;
+    if (!control_plain_name(make->tenant, TENANT_MAX)) {
+        refuse_making(loop, id, "tenant", EINVAL, "not a tenant's name: 1 to 64 letters, digits, '.', '_', '-'");
+        return;
+    }
+    if (make->network != NETWORK_NONE) {
+        refuse_making(loop, id, "network", ENOTSUP, "there is no network for cells");
+        return;
+    }
+    if (make->zygote && !zygotes_usable(loop, make->zygote)) {
+        refuse_making(loop, id, "zygote", ESRCH, "the zygote is not ready, or gone");
+        return;
+    }
     struct cell *cell = calloc(1, sizeof *cell);
-    struct cell refused = {.id = id};
-    struct tenant *owner = control_plain_name(tenant, TENANT_MAX) ? tenant_take(loop, tenant) : NULL;
-    uid_t slot = cell && owner ? slot_take(loop) : 0;
-    if (!cell || !owner || slot == 0) {
-        tell_failed(loop, &refused, !owner ? "tenant" : "slot", !owner ? EINVAL : EAGAIN,
-                    !owner ? "not a tenant's name: 1 to 64 letters, digits, '.', '_', '-'" : "every uid of the range is taken");
-        tell_gone(loop, id, NULL);
+    struct tenant *owner = cell ? tenant_take(loop, make->tenant) : NULL;
+    uid_t slot = owner ? slot_take(loop) : 0;
+    if (slot == 0) {
+        refuse_making(loop, id, "slot", EAGAIN, owner ? "every uid of the range is taken" : "out of memory");
         if (owner) {
             tenant_leave(loop, owner);
         }
@@ -139,7 +171,11 @@ void cells_make(struct loop *loop, const struct request *request)
     cell->slot = slot;
     cell->tenant = owner;
     cell->socket = -1;
+    cell->zygote = make->zygote;
     cell->init = (struct child){.owner = cell, .ended = init_ended};
+    cell->guest = (struct child){.owner = cell, .ended = guest_ended};
+    memset(cell->worker_ends, 0xff, sizeof cell->worker_ends);
+    memset(cell->guest_ends, 0xff, sizeof cell->guest_ends);
     cell->from_cell = (struct source){FROM_CELL, cell};
     cell->from_memory = (struct source){FROM_MEMORY, cell};
     cell->from_killed = (struct source){FROM_KILLED, cell};
@@ -154,26 +190,18 @@ void cells_make(struct loop *loop, const struct request *request)
     }
 }
 
-static void ready(struct loop *loop, struct cell *cell, int *fds)
+void cells_ready(struct loop *loop, struct cell *cell)
 {
     struct message message;
-    int all[CELL_READY_FDS - 1 + 3] = {fds[0], fds[1], fds[2]};
+    int all[CELL_READY_FDS - 1 + 3], *ends = cell->worker_ends;
     int more = cgroup_descriptors(&loop->launcher->cgroups, cell->path, all + CELL_READY_FDS - 1);
-    int result = memory_watch_open(&cell->memory, &loop->launcher->cgroups, cell->id, cell->path, fds[CELL_READY_FDS - 1], loop->registrar);
-    if (!result && cell->memory.crossed >= 0) {
-        result = loop_watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
-    }
-    if (!result && cell->memory.killed >= 0) {
-        result = loop_watch(loop, cell->memory.killed, cell->memory.v2 ? EPOLLPRI : EPOLLIN, &cell->from_killed);
-    }
-    if (more < 0 || result) {
-        result = more < 0 ? more : result;
-        tell_failed(loop, cell, "cgroup", -result, strerror(-result));
-        for (int i = 0; i < CELL_READY_FDS - 1 + (more < 0 ? 0 : more); i++) {
-            close_fd(&all[i]);
-        }
-        cells_kill(loop, cell);
+    if (more < 0) {
+        cells_refuse(loop, cell, "cgroup", -more, strerror(-more));
         return;
+    }
+    for (size_t i = 0; i < CELL_READY_FDS - 1; i++) {
+        all[i] = ends[i];
+        ends[i] = -1; // the message's now
     }
     cell->state = CELL_WAITING;
     message_begin(&message, OP_READY, cell->id);
@@ -182,21 +210,44 @@ static void ready(struct loop *loop, struct cell *cell, int *fds)
     tell(loop, &message, all, (size_t)(CELL_READY_FDS - 1 + more));
 }
 
+// PID 1 is up: the memory's watch can begin, and the guest be forked.
+static void init_ready(struct loop *loop, struct cell *cell, const int *fds)
+{
+    memcpy(cell->worker_ends, fds, sizeof cell->worker_ends);
+    if (cell->zygote) {
+        memcpy(cell->guest_ends, fds + CELL_READY_FDS, sizeof cell->guest_ends);
+    }
+    int result = memory_watch_open(&cell->memory, &loop->launcher->cgroups, cell->id, cell->path, fds[CELL_READY_FDS - 1], loop->registrar);
+    if (!result && cell->memory.crossed >= 0) {
+        result = loop_watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
+    }
+    if (!result && cell->memory.killed >= 0) {
+        result = loop_watch(loop, cell->memory.killed, cell->memory.v2 ? EPOLLPRI : EPOLLIN, &cell->from_killed);
+    }
+    if (result) {
+        cells_refuse(loop, cell, "cgroup", -result, strerror(-result));
+    } else if (cell->zygote) {
+        zygotes_fork(loop, cell);
+    } else {
+        cells_ready(loop, cell);
+    }
+}
+
 void cells_news(struct loop *loop, struct cell *cell)
 {
     while (cell->socket >= 0) {
         struct cell_news news;
-        int fds[CELL_READY_FDS];
+        int fds[CELL_READY_FDS + CELL_GUEST_FDS];
         size_t count = 0;
-        ssize_t got = receive_packet(cell->socket, &news, sizeof news, fds, CELL_READY_FDS, &count);
+        ssize_t got = receive_packet(cell->socket, &news, sizeof news, fds, CELL_READY_FDS + CELL_GUEST_FDS, &count);
         if (got != (ssize_t)sizeof news) {
             if (got != -EAGAIN) {
                 loop_unwatch(loop, cell->socket); // its death is heard by SIGCHLD
             }
             return;
         }
-        if (news.kind == CELL_READY && count == CELL_READY_FDS && cell->state == CELL_MAKING) {
-            ready(loop, cell, fds);
+        if (news.kind == CELL_READY && count == CELL_READY_FDS + (cell->zygote ? CELL_GUEST_FDS : 0) && cell->state == CELL_MAKING) {
+            init_ready(loop, cell, fds);
             continue;
         }
         for (size_t i = 0; i < count; i++) {

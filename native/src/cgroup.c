@@ -65,7 +65,7 @@ static int delegate(int dir, const char *tenant, unsigned controllers)
     return 0;
 }
 
-static int enter_one(const struct hierarchy *one, const char *tenant, const char *path)
+static int make_one(const struct hierarchy *one, const char *tenant, const char *path)
 {
     bool fresh = mkdirat(one->instance, tenant, 0755) == 0;
     if (!fresh && errno != EEXIST) {
@@ -92,13 +92,13 @@ static int enter_one(const struct hierarchy *one, const char *tenant, const char
             result = optional(set_number(one->instance, path, "memory.kmem.tcp.limit_in_bytes", SOCKET_BYTES));
         }
     }
-    return result ? result : set(one->instance, path, "cgroup.procs", "0");
+    return result;
 }
 
-int cgroup_enter(const struct cgroups *groups, const char *tenant, const char *path)
+int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path)
 {
     for (size_t i = 0; i < groups->count; i++) {
-        int result = enter_one(&groups->list[i], tenant, path);
+        int result = make_one(&groups->list[i], tenant, path);
         if (result) {
             return result;
         }
@@ -143,7 +143,7 @@ static int limit_cpu(int dir, bool v2, const char *path, const struct start_requ
     return set_number(dir, path, "cpu.cfs_quota_us", quota);
 }
 
-int cgroup_limit(const struct cgroups *groups, const char *path, const struct start_request *start)
+int cgroup_limit(const struct cgroups *groups, const char *path, const struct start_request *start, uint32_t own)
 {
     int dir, result = 0;
     bool v2;
@@ -151,7 +151,7 @@ int cgroup_limit(const struct cgroups *groups, const char *path, const struct st
         result = limit_memory(dir, v2, path, start);
     }
     if (!result && wall_stands(WALL_PIDS) && cgroup_serves(groups, CG_PIDS, &dir, &v2)) {
-        result = set_number(dir, path, "pids.max", (uint64_t)start->pids_max + 1); // PID 1 is the cell's own
+        result = set_number(dir, path, "pids.max", (uint64_t)start->pids_max + own);
     }
     if (!result && cgroup_serves(groups, CG_CPU, &dir, &v2)) {
         result = limit_cpu(dir, v2, path, start);

@@ -43,9 +43,12 @@ int cgroup_settle(struct cgroups *groups, pid_t launcher);
 void cgroup_remove_instance(struct cgroups *groups, const char *instance);
 
 void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell);
-// Called by a cell's PID 1: makes the tenant's and its own directories and enters them.
-int cgroup_enter(const struct cgroups *groups, const char *tenant, const char *path);
-int cgroup_limit(const struct cgroups *groups, const char *path, const struct start_request *start);
+// Called by a cell's PID 1: makes the tenant's and its own directories.
+int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path);
+// cgroup_join.c: moves the calling process, which must have one thread only, into the cgroup at path below an instance directory.
+int cgroup_join(int instance, bool v2, const char *path);
+// own: processes in the cgroup that are not the guest's to count.
+int cgroup_limit(const struct cgroups *groups, const char *path, const struct start_request *start, uint32_t own);
 // -EBUSY: try again later.
 int cgroup_remove(const struct cgroups *groups, const char *path);
 void cgroup_thaw(const struct cgroups *groups, const char *path);

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <sys/wait.h>
 
 #include "loop.h"
@@ -24,6 +25,47 @@ static struct child *take(struct loop *loop, pid_t pid)
     return child;
 }
 
+void child_add_late(struct loop *loop, struct child *child, pid_t pid)
+{
+    for (struct early_end **at = &loop->early_ends; *at; at = &(*at)->next) {
+        struct early_end *early = *at;
+        if (early->pid == pid) {
+            int status = early->status;
+            *at = early->next;
+            free(early);
+            child->ended(loop, child->owner, status);
+            return;
+        }
+    }
+    child_add(loop, child, pid);
+}
+
+// Guests end before their FORKED is read; what else is unknown is forgotten with them.
+static void keep_early(struct loop *loop, pid_t pid, int status)
+{
+    bool forking = false;
+    for (const struct zygote *zygote = loop->zygotes; zygote; zygote = zygote->next) {
+        forking |= zygote->forking > 0;
+    }
+    struct early_end *early = forking ? malloc(sizeof *early) : NULL;
+    if (early) {
+        *early = (struct early_end){.next = loop->early_ends, .pid = pid, .status = status};
+        loop->early_ends = early;
+    } else if (forking) {
+        diag("out of memory"); // a guest whose end is never known: better none
+        loop->stop = true;
+    }
+}
+
+void children_forget_early(struct loop *loop)
+{
+    while (loop->early_ends) {
+        struct early_end *early = loop->early_ends;
+        loop->early_ends = early->next;
+        free(early);
+    }
+}
+
 void children_reap(struct loop *loop)
 {
     int status;
@@ -32,6 +74,8 @@ void children_reap(struct loop *loop)
         struct child *child = take(loop, pid);
         if (child) {
             child->ended(loop, child->owner, status);
+        } else {
+            keep_early(loop, pid, status);
         }
     }
 }

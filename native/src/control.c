@@ -68,6 +68,7 @@ static struct text_list take_list(struct reader *reader, uint32_t max)
 
 static void take_start(struct reader *reader, struct start_request *start)
 {
+    start->flags = take_u32(reader);
     start->memory_mb = take_u32(reader);
     start->tmp_mb = take_u32(reader);
     start->pids_max = take_u32(reader);
@@ -92,12 +93,21 @@ bool control_parse(const void *data, size_t length, struct request *request)
     }
     switch (request->op) {
     case OP_MAKE:
-        request->tenant = take_text(&reader, TENANT_MAX);
+        request->make.tenant = take_text(&reader, TENANT_MAX);
+        request->make.zygote = take_u32(&reader);
+        request->make.network = take_u32(&reader);
         break;
     case OP_START:
         take_start(&reader, &request->start);
         break;
+    case OP_ZYGOTE:
+        request->zygote.arguments = take_list(&reader, ARGUMENTS_MAX);
+        request->zygote.environment = take_list(&reader, ENVIRONMENT_MAX);
+        break;
     case OP_KILL:
+    case OP_RETIRE:
+    case OP_SNAPSHOT:
+    case OP_RENEW:
         break;
     default:
         return false;

@@ -9,21 +9,30 @@ enum op {
     OP_MAKE = 0x01,
     OP_START = 0x02,
     OP_KILL = 0x03,
+    OP_ZYGOTE = 0x04,
+    OP_RETIRE = 0x05,
+    OP_SNAPSHOT = 0x06,
+    OP_RENEW = 0x07,
     OP_HELLO = 0x81,
     OP_READY = 0x82,
     OP_FAILED = 0x83,
     OP_EXITED = 0x84,
     OP_GONE = 0x85,
+    OP_ZYGOTE_READY = 0x86,
+    OP_ZYGOTE_GONE = 0x87,
 };
 
 enum {
-    CONTROL_VERSION = 1,
+    CONTROL_VERSION = 2,
     TENANT_MAX = 64,
     CODE_NAME_MAX = 255,
     CWD_MAX = 4095,
     ARGUMENTS_MAX = 1024,
     ENVIRONMENT_MAX = 4096,
     EXITED_MEMORY_LIMIT = 1,
+    START_SNAPSHOT = 1, // START's flags: the guest is to become a template
+    NETWORK_NONE = 0,   // MAKE's network
+    NETWORK_EGRESS = 1,
 };
 
 // Bytes inside the message that was parsed; not ended with NUL, and holding none.
@@ -38,16 +47,26 @@ struct text_list {
 };
 
 struct start_request {
-    uint32_t memory_mb, tmp_mb, pids_max, cpu_weight, cpu_quota_milli, max_files;
+    uint32_t flags, memory_mb, tmp_mb, pids_max, cpu_weight, cpu_quota_milli, max_files;
     struct text code, cwd;
+    struct text_list arguments, environment;
+};
+
+struct make_request {
+    struct text tenant;
+    uint32_t zygote, network;
+};
+
+struct zygote_request {
     struct text_list arguments, environment;
 };
 
 struct request {
     enum op op;
     uint32_t cell;
-    struct text tenant;         // MAKE
-    struct start_request start; // START
+    struct make_request make;     // MAKE
+    struct start_request start;   // START
+    struct zygote_request zygote; // ZYGOTE
 };
 
 // False when the bytes are not exactly one message that a worker may send. Refers into data.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
@@ -14,7 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "seccomp_profile.h"
 #include "walls.h"
 
 static const char *take_descriptors(const struct guest *guest)
@@ -31,30 +31,39 @@ static const char *take_descriptors(const struct guest *guest)
     return NULL;
 }
 
-static const char *take_limits(const struct guest *guest)
+static const char *limit(int resource, rlim_t value)
 {
-    const struct {
+    struct rlimit now;
+    if (getrlimit(resource, &now)) {
+        return "limits";
+    }
+    // The host may allow less than asked, and nobody here may raise it.
+    value = value < now.rlim_max ? value : now.rlim_max;
+    return setrlimit(resource, &(struct rlimit){value, value}) ? "limits" : NULL;
+}
+
+const char *guest_limit_files(uint32_t max_files)
+{
+    return limit(RLIMIT_NOFILE, max_files);
+}
+
+static const char *take_limits(void)
+{
+    static const struct {
         int resource;
-        rlim_t soft, hard;
+        rlim_t value;
     } limits[] = {
-        {RLIMIT_CORE, 1, 1}, // 0 would still feed a crash to a program that core_pattern names; 1 is the kernel's word for never
-        {RLIMIT_NOFILE, guest->max_files, guest->max_files},
-        {RLIMIT_MEMLOCK, 64 << 10, 64 << 10},
-        {RLIMIT_MSGQUEUE, 0, 0},
-        {RLIMIT_SIGPENDING, 1024, 1024},
-        {RLIMIT_NICE, 0, 0},
-        {RLIMIT_RTPRIO, 0, 0},
+        {RLIMIT_CORE, 1}, // 0 would still feed a crash to a program that core_pattern names; 1 is the kernel's word for never
+        {RLIMIT_MEMLOCK, 64 << 10},
+        {RLIMIT_MSGQUEUE, 0},
+        {RLIMIT_SIGPENDING, 1024},
+        {RLIMIT_NICE, 0},
+        {RLIMIT_RTPRIO, 0},
     };
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        struct rlimit now;
-        if (getrlimit(limits[i].resource, &now)) {
-            return "limits";
-        }
-        // The host may allow less than asked, and nobody here may raise it.
-        struct rlimit want = {limits[i].soft < now.rlim_max ? limits[i].soft : now.rlim_max,
-                              limits[i].hard < now.rlim_max ? limits[i].hard : now.rlim_max};
-        if (setrlimit(limits[i].resource, &want)) {
-            return "limits";
+        const char *failed = limit(limits[i].resource, limits[i].value);
+        if (failed) {
+            return failed;
         }
     }
     struct rlimit stack;
@@ -81,16 +90,14 @@ static const char *bound_capabilities(void)
     return NULL;
 }
 
-static const char *take_identity(const struct guest *guest)
+// The kernel's own calls: libc's would tell every thread of the process, and a forked guest has lost the zygote's.
+static const char *take_ids(uid_t uid, gid_t gid)
 {
     // EPERM where one uid is all there is: the kernel then forbids setgroups for good.
     if (syscall(SYS_setgroups, 0, NULL) && errno != EPERM) {
         return "groups";
     }
-    if (setresgid(guest->gid, guest->gid, guest->gid) || setresuid(guest->uid, guest->uid, guest->uid)) {
-        return "identity";
-    }
-    return NULL;
+    return syscall(SYS_setresgid, gid, gid, gid) || syscall(SYS_setresuid, uid, uid, uid) ? "identity" : NULL;
 }
 
 static const char *drop_capabilities(void)
@@ -103,17 +110,34 @@ static const char *drop_capabilities(void)
     return NULL;
 }
 
-static const char *drop_privileges(const struct guest *guest)
+const char *guest_confine(void)
 {
-    const char *failed = NULL;
-    if ((wall_stands(WALL_CAPS) && (failed = bound_capabilities())) || (wall_stands(WALL_UID) && (failed = take_identity(guest))) ||
-        (wall_stands(WALL_CAPS) && (failed = drop_capabilities()))) {
+    const char *failed = take_limits();
+    if (!failed && wall_stands(WALL_CAPS)) {
+        failed = bound_capabilities();
+    }
+    if (failed) {
         return failed;
     }
-    return wall_stands(WALL_NNP) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? "no_new_privs" : NULL;
+    if (wall_stands(WALL_NNP) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
+        return "no_new_privs";
+    }
+    umask(022);
+    return personality(0) < 0 ? "personality" : NULL;
 }
 
-static const char *reset_signals(void)
+const char *guest_take_identity(uid_t uid, gid_t gid)
+{
+    const char *failed = wall_stands(WALL_UID) ? take_ids(uid, gid) : NULL;
+    return failed || !wall_stands(WALL_CAPS) ? failed : drop_capabilities();
+}
+
+const char *guest_load_filter(const struct sock_fprog *program)
+{
+    return wall_stands(WALL_SECCOMP) && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) ? "seccomp" : NULL;
+}
+
+const char *guest_reset_signals(void)
 {
     // The kernel's own call and structure: libc keeps two signals back, which may have come ignored all the same.
     static const unsigned long standard[8] = {0};
@@ -133,21 +157,15 @@ static const char *become(const struct guest *guest)
     if (setsid() < 0) {
         return "session";
     }
-    if ((failed = take_descriptors(guest)) || (failed = take_limits(guest)) || (failed = drop_privileges(guest)) ||
-        (failed = reset_signals())) {
+    if ((failed = take_descriptors(guest)) || (failed = guest_confine()) || (failed = guest_limit_files(guest->max_files)) ||
+        (failed = guest_take_identity(guest->uid, guest->gid)) || (failed = guest_reset_signals())) {
         return failed;
-    }
-    umask(022);
-    if (personality(0) < 0) {
-        return "personality";
     }
     if (chdir(guest->cwd)) {
         return "cwd";
     }
-    int result = wall_stands(WALL_SECCOMP) ? seccomp_profile_load(guest->filter) : 0;
-    if (result) {
-        errno = -result;
-        return "seccomp";
+    if ((failed = guest_load_filter(guest->filter))) {
+        return failed;
     }
     execve(guest->arguments[0], guest->arguments, guest->environment);
     return "exec";

@@ -3,7 +3,21 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// The last steps of a guest, from a copy of the cell's PID 1 to the program it runs.
+// The steps from a copy of a trusted process to a guest. Those of an exec guest are a copy of its cell's PID 1; a forked guest is a copy of a zygote, which
+// has taken the lasting steps once for all that it forks. All return NULL, or the name of what failed, with errno set.
+
+// What lasts: limits, no capability to regain, no_new_privs, umask, personality. Takes nothing from a process that does not exec.
+const char *guest_confine(void);
+// The limit of open files.
+const char *guest_limit_files(uint32_t max_files);
+// The point of no return: the guest's own uid and gid, no capabilities.
+const char *guest_take_identity(uid_t uid, gid_t gid);
+// Last of all. The process must have no_new_privs.
+const char *guest_load_filter(const struct sock_fprog *program);
+// Signals as a new program expects them.
+const char *guest_reset_signals(void);
+
+// An exec guest.
 struct guest {
     uid_t uid;
     gid_t gid;

@@ -65,7 +65,10 @@ bool hello_json(const struct launcher *launcher, char *json, size_t size)
     int dir;
     bool v2, first = true;
     uname(&kernel);
-    put(&writer, "{\"protocol\":1");
+    put(&writer, "{\"protocol\":2");
+    put_flag(&writer, "zygotes", true);
+    put_flag(&writer, "snapshots", false);
+    put_flag(&writer, "egress", false);
     put_member(&writer, "mode", modes[launcher->mode]);
     put_member(&writer, "kernel", kernel.release);
     put_member(&writer, "cgroup", groups->kind);

@@ -23,6 +23,49 @@ void loop_unwatch(struct loop *loop, int fd)
     }
 }
 
+static bool serve_one(struct loop *loop, const struct request *request, size_t length)
+{
+    struct cell *cell = *cells_find(loop, request->cell);
+    struct zygote *zygote = zygotes_find(loop, request->cell);
+    switch (request->op) {
+    case OP_MAKE:
+    case OP_ZYGOTE:
+        if (cell || zygote) {
+            diag("the worker used id %u again", request->cell);
+            return false;
+        }
+        if (request->op == OP_MAKE) {
+            cells_make(loop, request);
+        } else {
+            zygotes_make(loop, request);
+        }
+        break;
+    case OP_START:
+        if (cell) {
+            cells_start(loop, cell, &request->start, length);
+        }
+        explicit_bzero(loop->message, length); // cells made later begin as copies of this process
+        break;
+    case OP_RETIRE:
+        if (zygote) {
+            zygotes_retire(loop, zygote);
+        }
+        break;
+    case OP_SNAPSHOT:
+    case OP_RENEW:
+        if (cell) {
+            cells_refuse(loop, cell, "snapshot", ENOTSUP, "there are no snapshots");
+        }
+        break;
+    default:
+        if (cell) {
+            cells_kill(loop, cell);
+        }
+        break;
+    }
+    return true;
+}
+
 static bool serve_worker(struct loop *loop)
 {
     int none[1];
@@ -43,18 +86,8 @@ static bool serve_worker(struct loop *loop)
             diag("a message of %zd bytes from the worker does not parse", length);
             return false;
         }
-        struct cell *cell = *cells_find(loop, request.cell);
-        if (request.op == OP_MAKE) {
-            if (cell) {
-                diag("the worker used cell id %u again", request.cell);
-                return false;
-            }
-            cells_make(loop, &request);
-        } else if (cell && request.op == OP_START) {
-            cells_start(loop, cell, &request.start, (size_t)length);
-            explicit_bzero(loop->message, (size_t)length); // cells made later begin as copies of this process
-        } else if (cell) {
-            cells_kill(loop, cell);
+        if (!serve_one(loop, &request, (size_t)length)) {
+            return false;
         }
     }
 }
@@ -101,6 +134,9 @@ static void handle(struct loop *loop, const struct epoll_event *event)
     case FROM_KILLED:
         memory_event(loop, source->owner);
         break;
+    case FROM_ZYGOTE:
+        zygotes_news(loop, source->owner);
+        break;
     }
 }
 
@@ -111,11 +147,19 @@ static void bury(struct loop *loop)
         loop->dead = cell->next;
         free(cell);
     }
+    while (loop->dead_zygotes) {
+        struct zygote *zygote = loop->dead_zygotes;
+        loop->dead_zygotes = zygote->next;
+        free(zygote);
+    }
 }
 
 static void kill_all(struct loop *loop)
 {
     // Everything dies with this process too, PID 1 of its namespace; but not what v1's freezer holds.
+    for (struct zygote *zygote = loop->zygotes; zygote; zygote = zygote->next) {
+        zygotes_retire(loop, zygote);
+    }
     for (size_t i = 0; i < BUCKETS; i++) {
         for (struct cell *cell = loop->buckets[i]; cell; cell = cell->next) {
             cells_kill(loop, cell);

@@ -3,18 +3,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cell.h"
 #include "cgroup.h"
 #include "launcher.h"
 #include "memory.h"
 #include "outbox.h"
 #include "util.h"
 
-// The event loop's state and its parts: loop.c waits and hands out; cells.c makes and ends cells, start.c starts them, children.c knows
+// The event loop's state and its parts: loop.c waits and hands out; cells.c makes and ends cells, start.c starts them, zygotes.c has their guests forked, children.c knows
 // processes by pid, timed.c does what has its time, owners.c gives out uids and tenants, tell.c speaks to the worker.
 
 enum { BUCKETS = 1024, REMOVE_RETRY_MS = 10 };
 
-enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED };
+enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED, FROM_ZYGOTE };
 
 struct cell;
 struct loop;
@@ -22,7 +23,7 @@ struct loop;
 // What epoll reports an event for.
 struct source {
     enum source_kind kind;
-    void *owner; // its cell
+    void *owner; // its cell or zygote
 };
 
 // A process whose end the loop must hear of; part of what it belongs to.
@@ -47,6 +48,11 @@ struct cell {
     uint32_t id;
     enum cell_state state;
     struct child init; // its PID 1
+    struct child guest; // forked from a zygote
+    uint32_t zygote;    // the id of that zygote; 0: the guest is exec'ed by PID 1
+    bool entered;       // the forked guest is in its cell
+    struct cell *fork_next; // among those that wait for their zygote
+    int worker_ends[3], guest_ends[CELL_GUEST_FDS]; // until it is ready, and until it is forked
     uid_t slot;
     struct tenant *tenant;
     char path[CELL_PATH_MAX];
@@ -56,6 +62,25 @@ struct cell {
     unsigned attempts;
     int64_t remove_ms;
     struct source from_cell, from_memory, from_killed;
+};
+
+struct zygote {
+    struct zygote *next;
+    uint32_t id;
+    struct child process;
+    int socket;
+    bool ready, retired;
+    char trouble[160];           // why it could not begin
+    unsigned forking;            // FORKs that have no answer yet
+    struct cell *first, **last;  // cells whose FORK is to be sent
+    struct source from_zygote;
+};
+
+// The end of a process that is not known (yet): of a guest whose FORKED is still to be read.
+struct early_end {
+    struct early_end *next;
+    pid_t pid;
+    int status;
 };
 
 struct tenant {
@@ -72,9 +97,12 @@ struct loop {
     struct source from_worker, from_life, from_signal, from_registrar;
     struct cell *buckets[BUCKETS], *timed, *dead;
     struct child *children[BUCKETS];
+    struct zygote *zygotes, *dead_zygotes;
+    struct early_end *early_ends;
     struct tenant *tenants;
     uint8_t *slots; // whether each is taken
     uint32_t next_slot;
+    bool low_pids_gone; // zygotes.c
     uint8_t message[MESSAGE_MAX];
 };
 
@@ -84,15 +112,31 @@ void loop_unwatch(struct loop *loop, int fd);
 
 // children.c
 void child_add(struct loop *loop, struct child *child, pid_t pid);
+// For a process that may have ended already.
+void child_add_late(struct loop *loop, struct child *child, pid_t pid);
 void children_reap(struct loop *loop);
+// No fork is under way.
+void children_forget_early(struct loop *loop);
 
 // cells.c
 struct cell **cells_find(struct loop *loop, uint32_t id);
 void cells_make(struct loop *loop, const struct request *request);
 void cells_news(struct loop *loop, struct cell *cell);
 void cells_refuse(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
+void cells_ready(struct loop *loop, struct cell *cell);
 void cells_kill(struct loop *loop, struct cell *cell);
 void cells_try_remove(struct loop *loop, struct cell *cell);
+
+// zygotes.c
+struct zygote *zygotes_find(struct loop *loop, uint32_t id);
+void zygotes_make(struct loop *loop, const struct request *request);
+void zygotes_retire(struct loop *loop, struct zygote *zygote);
+bool zygotes_usable(struct loop *loop, uint32_t id);
+void zygotes_news(struct loop *loop, struct zygote *zygote);
+// The cell's PID 1 is up and its guest's ends are in guest_ends.
+void zygotes_fork(struct loop *loop, struct cell *cell);
+// The cell no longer waits for its zygote.
+void zygotes_leave(struct loop *loop, struct cell *cell);
 
 // start.c: length is that of the message in loop->message, which goes to PID 1 as it is.
 void cells_start(struct loop *loop, struct cell *cell, const struct start_request *request, size_t length);
@@ -117,3 +161,5 @@ void tell_hello(struct loop *loop);
 void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
 void tell_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal);
 void tell_gone(struct loop *loop, uint32_t id, const char *trouble);
+void tell_zygote_ready(struct loop *loop, const struct zygote *zygote);
+void tell_zygote_gone(struct loop *loop, uint32_t id, int status, const char *text);

@@ -52,6 +52,8 @@ static void trial(struct launcher *launcher, int worker, int report)
     struct message make;
     message_begin(&make, OP_MAKE, TRIAL_CELL);
     message_text(&make, "probe");
+    message_u32(&make, 0);
+    message_u32(&make, NETWORK_NONE);
     for (;;) {
         int fds[MESSAGE_FDS_MAX];
         size_t count = 0;

@@ -415,7 +415,7 @@ int root_enter_cell(uid_t slot, struct root_failure *failure)
     if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,nr_inodes=64,mode=1777")) {
         return fail(failure, -errno, "mount", "/tmp");
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; slot != 0 && i < sizeof names / sizeof *names; i++) {
         snprintf(from, sizeof from, OUTER_SLOTS "/%u.%s", slot, names[i]);
         snprintf(to, sizeof to, "etc/%s", names[i]);
         int tree = copy_tree(AT_FDCWD, from, READ_ONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0);

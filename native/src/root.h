@@ -20,7 +20,8 @@ int root_build(const char *image, const char *code, const char *runtime, struct 
 // Called by the outer init, in its own user, pid and mount namespace: leaves the host's root for one of its own that holds what
 // root_build made and a /proc.
 int root_enter_outer(struct root_failure *failure);
-// Called by a cell's PID 1 in its own namespaces. slot is the guest's uid, whose passwd the launcher has written.
+// Called by a cell's PID 1 in its own namespaces. slot is the guest's uid, whose passwd the launcher has written;
+// 0 in a zygote, which needs none.
 int root_enter_cell(uid_t slot, struct root_failure *failure);
 // Called by the launcher before it makes a cell: the passwd and group of one uid, written once.
 int root_write_slot(uid_t slot);

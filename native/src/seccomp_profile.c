@@ -254,8 +254,3 @@ int seccomp_profile_build(struct sock_fprog *program, const char **why)
     *program = (struct sock_fprog){.len = (unsigned short)(before + count), .filter = instructions};
     return 0;
 }
-
-int seccomp_profile_load(const struct sock_fprog *program)
-{
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) ? -errno : 0;
-}

@@ -4,5 +4,3 @@
 // The guests' one system call filter. Built once, at start; children load the finished program.
 // 0, or -errno; on failure *why names the step.
 int seccomp_profile_build(struct sock_fprog *program, const char **why);
-// Loads it into the calling process, which must have set no_new_privs. 0 or -errno.
-int seccomp_profile_load(const struct sock_fprog *program);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "loop.h"
@@ -7,7 +8,7 @@
 
 enum { MEGABYTES_MAX = 1 << 20 };
 
-static const char *check_limits(const struct start_request *start)
+static const char *check_limits(const struct start_request *start, bool forked)
 {
     if (start->memory_mb < 1 || start->memory_mb > MEGABYTES_MAX) {
         return "memoryMb: 1 to 1048576";
@@ -30,7 +31,28 @@ static const char *check_limits(const struct start_request *start)
     if (start->cwd.length == 0 || start->cwd.data[0] != '/') {
         return "cwd: an absolute path";
     }
+    if (start->flags != 0) {
+        return "flags: 0";
+    }
+    if (forked) {
+        return start->arguments.count || start->environment.count ? "argv, env: none, since the guest was forked from a zygote" : NULL;
+    }
     return start->arguments.count == 0 ? "argv: at least the program" : NULL;
+}
+
+// The guest is there already. 0 also when it has just ended.
+static int limit_files(pid_t guest, uint32_t max_files)
+{
+    struct rlimit files;
+    if (guest == 0) {
+        return 0;
+    }
+    if (prlimit(guest, RLIMIT_NOFILE, NULL, &files)) {
+        return errno == ESRCH ? 0 : -errno;
+    }
+    files.rlim_max = max_files < files.rlim_max ? max_files : files.rlim_max;
+    files.rlim_cur = files.rlim_max;
+    return prlimit(guest, RLIMIT_NOFILE, &files, NULL) && errno != ESRCH ? -errno : 0;
 }
 
 void cells_refuse(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text)
@@ -48,7 +70,7 @@ void cells_start(struct loop *loop, struct cell *cell, const struct start_reques
         }
         return; // dying already: the worker's message crossed ours
     }
-    const char *wrong = check_limits(request);
+    const char *wrong = check_limits(request, cell->zygote != 0);
     if (wrong) {
         cells_refuse(loop, cell, "limits", EINVAL, wrong);
         return;
@@ -64,7 +86,10 @@ void cells_start(struct loop *loop, struct cell *cell, const struct start_reques
         cells_refuse(loop, cell, "code", -code, strerror(-code));
         return;
     }
-    int result = cgroup_limit(&loop->launcher->cgroups, cell->path, request);
+    int result = cgroup_limit(&loop->launcher->cgroups, cell->path, request, cell->zygote ? 0 : 1);
+    if (!result && cell->zygote) {
+        result = limit_files(cell->guest.pid, request->max_files);
+    }
     if (!result) {
         result = memory_watch_start(&cell->memory, request->memory_mb, monotonic_ms());
     }

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 
 #include "loop.h"
 
@@ -46,6 +47,24 @@ void tell_gone(struct loop *loop, uint32_t id, const char *trouble)
     if (trouble) {
         message_text(&message, trouble);
     }
+    tell(loop, &message, NULL, 0);
+}
+
+void tell_zygote_ready(struct loop *loop, const struct zygote *zygote)
+{
+    struct message message;
+    message_begin(&message, OP_ZYGOTE_READY, zygote->id);
+    message_u32(&message, (uint32_t)zygote->process.pid);
+    tell(loop, &message, NULL, 0);
+}
+
+void tell_zygote_gone(struct loop *loop, uint32_t id, int status, const char *text)
+{
+    struct message message;
+    message_begin(&message, OP_ZYGOTE_GONE, id);
+    message_u32(&message, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0);
+    message_u32(&message, WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
+    message_text(&message, text);
     tell(loop, &message, NULL, 0);
 }
 

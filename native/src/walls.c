@@ -19,6 +19,22 @@ bool wall_stands(enum wall wall)
     return !removed[wall];
 }
 
+unsigned walls_removed(void)
+{
+    unsigned bits = 0;
+    for (unsigned wall = 0; wall < WALL_COUNT; wall++) {
+        bits |= removed[wall] ? 1U << wall : 0;
+    }
+    return bits;
+}
+
+void walls_remove_all(unsigned bits)
+{
+    for (unsigned wall = 0; wall < WALL_COUNT; wall++) {
+        removed[wall] = (bits & 1U << wall) != 0;
+    }
+}
+
 bool walls_remove(const char *names)
 {
     while (*names) {

@@ -24,9 +24,15 @@ enum wall {
 
 bool wall_stands(enum wall wall);
 
+// As a bit for each: a zygote gets to know by its setup what the launcher was told.
+unsigned walls_removed(void);
+void walls_remove_all(unsigned bits);
+
 // Names separated by commas; false when one is unknown.
 bool walls_remove(const char *names);
 
 #else
 #define wall_stands(wall) true
+#define walls_removed() 0U
+#define walls_remove_all(bits) ((void)(bits))
 #endif

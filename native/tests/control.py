@@ -12,9 +12,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAUNCHER = os.environ.get("FLINT_LAUNCHER", os.path.join(HERE, "..", "build", "flint-launcher"))
 PROGRAMS = os.path.join(HERE, "..", "build", "programs")
-MAKE, START, KILL = 1, 2, 3
-HELLO, READY, FAILED, EXITED, GONE = 0x81, 0x82, 0x83, 0x84, 0x85
-NAMES = {HELLO: "HELLO", READY: "READY", FAILED: "FAILED", EXITED: "EXITED", GONE: "GONE"}
+MAKE, START, KILL, ZYGOTE, RETIRE = 1, 2, 3, 4, 5
+HELLO, READY, FAILED, EXITED, GONE, ZYGOTE_READY, ZYGOTE_GONE = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
+NAMES = {HELLO: "HELLO", READY: "READY", FAILED: "FAILED", EXITED: "EXITED", GONE: "GONE", ZYGOTE_READY: "ZYGOTE_READY", ZYGOTE_GONE: "ZYGOTE_GONE"}
+ZYGOTE_HOST = os.environ.get("FLINT_ZYGOTE_HOST", "/var/runtime/zygote_host")
+ZYGOTE_ENV = os.environ.get("FLINT_ZYGOTE_ENV", "LD_PRELOAD=/var/runtime/libflint-zygote.so MARK=zygote").split()
 
 
 def text(value):
@@ -27,13 +29,17 @@ def items(values):
 
 
 def head(op, cell):
-    return struct.pack("<HHI", 1, op, cell)
+    return struct.pack("<HHI", 2, op, cell)
+
+
+def start_message(cell, *argv, code="code", memory=256, tmp=64, pids=64, weight=100, quota=0, files=1024, cwd="/var/task", env=(), flags=0):
+    return head(START, cell) + struct.pack("<7I", flags, memory, tmp, pids, weight, quota, files) + text(code) + text(cwd) + items(argv) + items(env)
 
 
 class Event:
     def __init__(self, data, fds):
         version, self.op, self.cell = struct.unpack_from("<HHI", data)
-        assert version == 1
+        assert version == 2
         self.name, self.fds, body = NAMES[self.op], fds, data[8:]
 
         def string(at):
@@ -50,6 +56,11 @@ class Event:
             self.message, _ = string(at + 4)
         elif self.op == EXITED:
             self.code, self.signal, self.flags = struct.unpack_from("<III", body)
+        elif self.op == ZYGOTE_READY:
+            self.pid, = struct.unpack_from("<I", body)
+        elif self.op == ZYGOTE_GONE:
+            self.code, self.signal = struct.unpack_from("<II", body)
+            self.message, _ = string(8)
         elif self.op == GONE:
             self.clean, = struct.unpack_from("<I", body)
             self.message = "" if self.clean else string(4)[0]
@@ -75,6 +86,7 @@ class Launcher:
             [*prefix, LAUNCHER, "run", "--connect", path, "--instance", instance, "--code", code, "--runtime-dir", runtime or PROGRAMS, *options],
             stderr=self.stderr, stdin=subprocess.DEVNULL)
         self.instance, self.timeout, self.next, self.waiting = instance, timeout, 1, []
+        self.zygote = 0  # of the cells that make() makes
         try:
             self.socket, _ = listener.accept()
         finally:
@@ -119,14 +131,29 @@ class Launcher:
         assert event.name in names, f"{event} where {names} was due; stderr: {self.diagnostics()}"
         return event
 
-    def make_nowait(self, tenant="default"):
+    def make_nowait(self, tenant="default", zygote=None, network=0):
         cell, self.next = self.next, self.next + 1
-        self.send(head(MAKE, cell) + text(tenant))
+        self.send(head(MAKE, cell) + text(tenant) + struct.pack("<II", self.zygote if zygote is None else zygote, network))
         return cell
 
-    def make(self, tenant="default"):
-        cell = self.make_nowait(tenant)
-        return Cell(self, self.expect(cell, "READY"))
+    def make(self, tenant="default", zygote=None):
+        zygote = self.zygote if zygote is None else zygote
+        cell = self.make_nowait(tenant, zygote)
+        return Cell(self, self.expect(cell, "READY"), zygote)
+
+    def begin_zygote(self, *argv, env=None):
+        """Sends ZYGOTE; returns its id."""
+        zygote, self.next = self.next, self.next + 1
+        self.send(head(ZYGOTE, zygote) + items(argv or (ZYGOTE_HOST,)) + items(ZYGOTE_ENV if env is None else env))
+        return zygote
+
+    def boot_zygote(self, *argv):
+        """A zygote that is ready: its id and pid."""
+        zygote = self.begin_zygote(*argv)
+        return zygote, self.expect(zygote, "ZYGOTE_READY").pid
+
+    def retire(self, zygote):
+        self.send(head(RETIRE, zygote))
 
     def kill(self, cell):
         self.send(head(KILL, cell))
@@ -151,7 +178,8 @@ class Launcher:
 
 
 class Cell:
-    def __init__(self, launcher, ready):
+    def __init__(self, launcher, ready, zygote=None):
+        self.zygote = launcher.zygote if zygote is None else zygote
         self.launcher, self.id, self.uid, self.pid = launcher, ready.cell, ready.uid, ready.pid
         self.channel = socket.socket(fileno=ready.fds[0])
         self.out, self.err = ready.fds[1], ready.fds[2]
@@ -159,8 +187,18 @@ class Cell:
         assert len(ready.fds) == 3 + len(launcher.hello["descriptors"])
 
     def start(self, *argv, code="code", memory=256, tmp=64, pids=64, weight=100, quota=0, files=1024, cwd="/var/task", env=("PATH=/usr/bin:/bin",)):
-        self.launcher.send(head(START, self.id) + struct.pack("<6I", memory, tmp, pids, weight, quota, files)
-                           + text(code) + text(cwd) + items(argv) + items(env))
+        self.launcher.send(start_message(self.id, *(() if self.zygote else argv), code=code, memory=memory, tmp=tmp, pids=pids, weight=weight, quota=quota,
+                                         files=files, cwd=cwd, env=() if self.zygote else env))
+        if self.zygote and argv:  # tests/programs/zygote_host.c
+            self.tell(cwd, *argv, env=env)
+
+    def tell(self, cwd, *argv, env=()):
+        """Gives a forked guest its program, or its word, with its directory and environment."""
+        words = [cwd, str(len(env)), *env, *argv]
+        try:
+            self.channel.send("\0".join(words).encode() + b"\0\4")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it is gone, and the launcher says why
 
     def read(self, fd):
         parts = []

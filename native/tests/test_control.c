@@ -42,13 +42,14 @@ static void put_text(struct bytes *bytes, const char *text)
 static void put_head(struct bytes *bytes, uint32_t op, uint32_t cell)
 {
     bytes->length = 0;
-    put_u32(bytes, 1 | op << 16);
+    put_u32(bytes, CONTROL_VERSION | op << 16);
     put_u32(bytes, cell);
 }
 
 static void put_start(struct bytes *bytes)
 {
     put_head(bytes, OP_START, 7);
+    put_u32(bytes, START_SNAPSHOT);
     for (uint32_t i = 1; i <= 6; i++) {
         put_u32(bytes, i * 10);
     }
@@ -93,11 +94,23 @@ static void test_good(void)
     struct request request;
     put_head(&bytes, OP_MAKE, 5);
     put_text(&bytes, "default");
-    check(control_parse(bytes.data, bytes.length, &request) && request.cell == 5 && request.tenant.length == 7, "a MAKE parses");
+    put_u32(&bytes, 3);
+    put_u32(&bytes, NETWORK_EGRESS);
+    check(control_parse(bytes.data, bytes.length, &request) && request.cell == 5 && request.make.tenant.length == 7 && request.make.zygote == 3 &&
+              request.make.network == NETWORK_EGRESS,
+          "a MAKE parses");
+    put_head(&bytes, OP_ZYGOTE, 8);
+    put_u32(&bytes, 1);
+    put_text(&bytes, "/usr/bin/node");
+    put_u32(&bytes, 1);
+    put_text(&bytes, "A=1");
+    check(control_parse(bytes.data, bytes.length, &request) && request.zygote.arguments.count == 1 && request.zygote.environment.count == 1, "a ZYGOTE parses");
+    put_head(&bytes, OP_RETIRE, 8);
+    check(control_parse(bytes.data, bytes.length, &request) && request.op == OP_RETIRE, "a RETIRE parses");
     put_head(&bytes, OP_KILL, 6);
     check(control_parse(bytes.data, bytes.length, &request) && request.op == OP_KILL, "a KILL parses");
     put_start(&bytes);
-    check(control_parse(bytes.data, bytes.length, &request) && request.start.memory_mb == 10 && request.start.max_files == 60 &&
+    check(control_parse(bytes.data, bytes.length, &request) && request.start.flags == START_SNAPSHOT && request.start.memory_mb == 10 && request.start.max_files == 60 &&
               request.start.arguments.count == 2 && request.start.environment.count == 3,
           "a START parses");
     char storage[128], *at = storage, *items[4];
@@ -118,7 +131,7 @@ static void test_bad(void)
     bytes.data[bytes.length] = 0;
     check(!parse_copy(bytes.data, bytes.length + 1, false), "a byte too many does not parse");
     put_start(&bytes);
-    bytes.data[0] = 2;
+    bytes.data[0] = 1;
     check(!control_parse(bytes.data, bytes.length, &request), "another version does not parse");
     put_head(&bytes, OP_KILL, 0);
     check(!control_parse(bytes.data, bytes.length, &request), "cell 0 does not parse");
@@ -165,6 +178,8 @@ static void test_mutations(void)
         if (i % 5 == 0) {
             put_head(&bytes, OP_MAKE, 1);
             put_text(&bytes, "default");
+            put_u32(&bytes, 0);
+            put_u32(&bytes, 0);
         }
         int changes = 1 + rand() % 8;
         for (int change = 0; change < changes; change++) {

@@ -16,9 +16,10 @@ import tempfile
 import time
 import traceback
 
-from control import HELLO, KILL, LAUNCHER, MAKE, PROGRAMS, START, Cell, Launcher, head, items, text
+from control import LAUNCHER, MAKE, PROGRAMS, START, ZYGOTE, ZYGOTE_HOST, Cell, Launcher, head, items, start_message, text
 
 HOSTILE = "/var/runtime/hostile"
+SANITIZED = "--sanitized" in sys.argv
 USER = 54321  # an ordinary user that owns nothing
 TESTS = []
 
@@ -27,17 +28,17 @@ class Skipped(Exception):
     pass
 
 
-def test(*contexts):
-    """A test that runs in these contexts with a launcher at hand; in none: once, by itself."""
+def test(*contexts, forked=True):
+    """A test that runs in these contexts with a launcher at hand, with guests that are exec'ed and, unless forked is false, with forked ones; in none: once, by itself."""
     def add(function):
-        TESTS.append((function, contexts))
+        TESTS.append((function, (*contexts, *(c + FORKED for c in contexts if forked))))
         return function
     return add
 
 
 ALL = ("root", "root-v1", "root-none", "subuid", "single")
 LIMITED = ("root", "root-v1", "subuid", "single")  # those with cgroups
-ROOT = ("root",)
+FORKED = "+zygote"  # after a context's name: its guests are forked from a zygote
 
 
 # ---- surroundings ----
@@ -167,6 +168,12 @@ class World:
                 print(f"    not in {context}: {reason}")
 
     def launch(self, context, **more):
+        """A launcher; with FORKED after the context's name its cells' guests come from a zygote."""
+        if context.endswith(FORKED):
+            launcher = self.launch(context[:-len(FORKED)], **more)
+            launcher.zygote, _ = launcher.boot_zygote()
+            launcher.own = set(descendants(launcher.process.pid))
+            return launcher
         self.instances += 1
         instance = more.pop("instance", f"t{os.getpid()}x{self.instances}"[:16])
         options, prefix = ["--cgroup", "auto"], []
@@ -610,7 +617,7 @@ def a_cell_can_be_killed_at_any_time(world, launcher):
     ready.kill()
     assert ready.expect("GONE").clean == 1
     ready.close()
-    launcher.send(head(START, ready.id) + struct.pack("<6I", 64, 1, 1, 100, 0, 64) + text("code") + text("/") + items(["/bin/true"]) + items([]))
+    launcher.send(start_message(ready.id, "/bin/true"))
     assert launcher.make().run("/bin/true").code == 0
 
 
@@ -631,7 +638,7 @@ def fifty_cells_run_beside_each_other(world, launcher):
     assert not cgroups_of(launcher.instance, launcher.base)
 
 
-@test(*ALL)
+@test(*ALL, forked=False)
 def a_start_that_cannot_be_is_told(world, launcher):
     for expected, change in (("exec", {"argv": ["/var/task/none"]}), ("exec", {"argv": ["/var/task/main.txt"]}), ("cwd", {"cwd": "/none"}),
                              ("code", {"code": "none"}), ("code", {"code": ".."}), ("code", {"code": "."}), ("code", {"code": "a/../code"}),
@@ -665,11 +672,241 @@ def a_bad_tenant_is_refused(world, launcher):
         assert launcher.expect(cell, "GONE").clean == 1
 
 
+# ---- zygotes ----
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def forked_guests(launcher):
+    """The processes, as the host numbers them, that are pid 2 of a cell."""
+    return [p for p in descendants(launcher.process.pid) if status_of(p)["NSpid"].split()[-1] == "2" and status_of(p)["Name"].startswith("zygote_host")]
+
+
+def outer_pid(launcher, pid):
+    """The host's number of a process that the launcher told by its own."""
+    found, = [p for p in descendants(launcher.process.pid) if status_of(p)["NSpid"].split()[1:2] == [str(pid)]]
+    return found
+
+
+def only(launcher, pid):
+    """The one guest of a launcher with one cell."""
+    guests = [p for p in forked_guests(launcher) if p != pid]
+    assert len(guests) == 1, guests
+    return guests[0]
+
+
+def namespaces(pid):
+    return {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in ("pid", "mnt", "net", "ipc", "uts", "cgroup", "user")}
+
+
+@test(*ALL, forked=False)
+def a_forked_guest_has_entered_its_cell_when_it_is_ready(world, launcher):
+    zygote, pid = launcher.boot_zygote()
+    cell = launcher.make(zygote=zygote)
+    guest = only(launcher, pid)
+    status = status_of(guest)
+    base = {"root": 1900000000, "subuid": 1800000000 - 1, "single": USER - 1000}[launcher.context.split("-")[0]]
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, (name, status[name])
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and status["Groups"].split() == ([] if launcher.context != "single" else status["Groups"].split())
+    assert set(status["Uid"].split()) == {str(base + cell.uid)}, status["Uid"]
+    init, own, zygotes = namespaces(outer_pid(launcher, cell.pid)), namespaces(guest), namespaces(outer_pid(launcher, pid))
+    for name in ("pid", "mnt", "net", "ipc", "uts"):
+        assert own[name] == init[name] != zygotes[name], (name, own, init, zygotes)
+    with open(f"/proc/{guest}/cgroup") as file:
+        joined = [line for line in file if line.rstrip("\n").endswith(f"/{launcher.instance}/default/c{cell.id}")]
+    assert len(joined) == len({m for m in cgroups_of(launcher.instance, launcher.base)}), joined
+    assert len(joined) > 0 or launcher.hello["cgroup"] == "none"
+    if joined:
+        assert own["cgroup"] not in (init["cgroup"], zygotes["cgroup"])
+    cell.kill()
+    assert cell.expect("GONE").clean == 1
+    cell.close()
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
+@test(*ALL, forked=False)
+def a_forked_guest_is_what_an_exec_guest_is(world, launcher):
+    zygote, _ = launcher.boot_zygote()
+    files = ["/proc/self/status", "/proc/self/limits", "/proc/self/oom_score_adj", "/proc/self/mountinfo", "/proc/self/cgroup", "/etc/passwd", "/proc/self/net/dev"]
+    looks = []
+    for which in (0, zygote):
+        parts = []
+        for name in files:
+            cell = launcher.make(zygote=which)
+            uid = cell.uid
+            exited = cell.run("/bin/cat", name, files=99) if which == 0 else cell.run("show", name, files=99)
+            assert exited.code == 0 and exited.err == "", exited
+            # Numbers of mounts, and the uid, are each cell's own.
+            parts.append(re.sub(rf"\b{uid}\b", "UID", re.sub(r"(?m)^\d+ \d+ \d+:\d+ ", "", exited.out) if name.endswith("mountinfo") else exited.out))
+        looks.append(parts)
+    fields = ("Umask", "Tgid", "Pid", "TracerPid", "Uid", "Gid", "Groups", "NSpid", "NSsid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
+              "Seccomp_filters", "Threads", "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "CoreDumping", "Speculation_Store_Bypass")
+    for name, one, other in zip(files, *looks):
+        if name.endswith("status"):
+            one, other = ({k: v for k, v in (line.split(":\t", 1) for line in look.splitlines() if ":\t" in line) if k in fields} for look in (one, other))
+            assert len(one) >= len(fields) - 1, one
+        assert one == other, (name, one, other)
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
+@test(*ALL, forked=False)
+def nothing_of_the_zygote_is_in_its_guests(world, launcher):
+    zygote, pid = launcher.boot_zygote()
+    assert pid >= 100
+    words = dict(word.split("=") for word in launcher.make(zygote=zygote).run("ids").out.split())
+    assert words.pop("owner") != "0" and words == {"pid": "2", "ppid": "0", "sid": "1", "fork": "1", "dumpable": "1", "cwd": "/"}, words
+    environment = launcher.make(zygote=zygote).run("show", "/proc/self/environ").out
+    assert "MARK=zygote" in environment and "PRELOAD" not in environment and "libflint" not in environment, environment
+    assert launcher.make(zygote=zygote).run("/usr/bin/env").out.split() == ["PATH=/usr/bin:/bin"]
+    maps = launcher.make(zygote=zygote).run("show", "/proc/self/maps").out
+    assert ("libflint-zygote.so" in maps or SANITIZED) and not [line for line in maps.splitlines() if line.split()[1][1] == "w" and line.split()[1][3] == "s"], maps
+    # 5 is what the host had open: the number is kept, with nothing behind it.
+    assert launcher.make(zygote=zygote).run("descriptors").out.split() == ["0", "1", "2", "3", "5"]
+    cell = launcher.make(zygote=zygote)
+    exited = cell.run("/bin/sh", "-c", "ls -d /proc/1 /proc/$PPID/fd 2>/dev/null; echo end")
+    assert exited.out == "end\n", exited
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
+@test(*ALL, forked=False)
+def exits_of_forked_guests_are_reported_truthfully(world, launcher):
+    zygote, _ = launcher.boot_zygote()
+    for words, expected in ((("exit", "0"), (0, 0)), (("exit", "3"), (3, 0)), (("exit", "137"), (137, 0)), (("signal", "9"), (0, 9)), (("signal", "15"), (0, 15)),
+                            (("signal", "31"), (0, 31)), (("abort",), (0, 6)), (("segfault",), (0, 11))):
+        exited = launcher.make(zygote=zygote).run(*words)
+        assert (exited.code, exited.signal, exited.flags) == (*expected, 0), (words, exited)
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
+@test(*ALL, forked=False)
+def a_zygotes_end_takes_no_guest_along(world, launcher):
+    for ending in ("kill", "retire"):
+        zygote, pid = launcher.boot_zygote()
+        running, waiting = launcher.make(zygote=zygote), launcher.make(zygote=zygote)
+        running.start("wait")
+        assert running.read_line() == "waiting\n"
+        if ending == "kill":
+            os.kill(outer_pid(launcher, pid), signal.SIGKILL)
+        else:
+            launcher.retire(zygote)
+        gone = launcher.expect(zygote, "ZYGOTE_GONE")
+        assert gone.signal == 9 and gone.message == ("ended by itself" if ending == "kill" else "retired"), gone
+        refused = launcher.make_nowait(zygote=zygote)
+        assert launcher.expect(refused, "FAILED").phase == "zygote"
+        assert launcher.expect(refused, "GONE").clean == 1
+        waiting.start("exit", "4")
+        assert waiting.finish().code == 4
+        running.channel.send(b"\7")
+        assert running.finish().code == 7
+        running.close()
+        waiting.close()
+
+
+@test("root", "single", forked=False)
+def a_zygote_killed_while_it_forks_leaves_nothing(world, launcher):
+    before = set(descendants(launcher.process.pid))
+    for delay in (0, 0.002, 0.005, 0.01, 0.02, 0.04):
+        zygote, pid = launcher.boot_zygote()
+        cells = [launcher.make_nowait(zygote=zygote) for _ in range(30)]
+        time.sleep(delay)  # at different points of the burst; each must end well
+        os.kill(outer_pid(launcher, pid), signal.SIGKILL)
+        ready = 0
+        for cell in cells:
+            event = launcher.expect(cell, "READY", "FAILED")
+            if event.name == "READY":
+                ready += 1
+                made = Cell(launcher, event, zygote)
+                made.start("exit", "6")
+                assert made.finish().code == 6
+                made.close()
+            else:
+                assert event.phase in ("zygote", "fork", "guest"), event
+                assert launcher.expect(cell, "GONE").clean == 1
+        launcher.expect(zygote, "ZYGOTE_GONE")
+    assert set(descendants(launcher.process.pid)) == before
+    assert not cgroups_of(launcher.instance, launcher.base)
+
+
+@test("root", forked=False)
+def a_zygote_that_cannot_be_is_told(world, launcher):
+    for argv, message in (((ZYGOTE_HOST, "end"), "ended before it was ready"), (("/none",), "exec: /none: No such file"), (("/bin/true",), "ended before")):
+        gone = launcher.expect(launcher.begin_zygote(*argv), "ZYGOTE_GONE")
+        assert message in gone.message, gone
+    if not SANITIZED:  # which has the library inside
+        gone = launcher.expect(launcher.begin_zygote(ZYGOTE_HOST, env=[]), "ZYGOTE_GONE")
+        assert gone.code == 96, gone
+    booting = launcher.begin_zygote("/bin/sleep", "100")
+    refused = launcher.make_nowait(zygote=booting)
+    assert launcher.expect(refused, "FAILED").phase == "zygote" and launcher.expect(refused, "GONE").clean == 1
+    launcher.retire(booting)
+    assert launcher.expect(booting, "ZYGOTE_GONE").message == "retired"
+    for zygote in (4000000000, booting):
+        refused = launcher.make_nowait(zygote=zygote)
+        assert launcher.expect(refused, "FAILED").phase == "zygote" and launcher.expect(refused, "GONE").clean == 1
+    launcher.retire(4000000000)  # unknown: ignored
+    assert launcher.diagnostics() in ("", "the library is not preloaded\n"), launcher.diagnostics()
+    launcher.stderr.truncate(0)
+
+
+@test("root", forked=False)
+def a_forked_guest_that_ends_before_its_start_is_told(world, launcher):
+    zygote, pid = launcher.boot_zygote()
+    cell = launcher.make(zygote=zygote)
+    os.kill(only(launcher, pid), signal.SIGKILL)
+    assert cell.expect("FAILED").phase == "guest"
+    assert cell.expect("GONE").clean == 1
+    cell.start("ids")  # ignored
+    cell.close()
+    cell = launcher.make(zygote=zygote)
+    launcher.send(start_message(cell.id, "/bin/true"))
+    assert cell.expect("FAILED").phase == "limits"
+    assert cell.expect("GONE").clean == 1
+    cell.close()
+    for tmp, phase, code in ((64, "code", "none"), (64, "code", "file")):
+        cell = launcher.make(zygote=zygote)
+        cell.start("ids", tmp=tmp, code=code)
+        assert cell.expect("FAILED").phase == phase
+        assert cell.expect("GONE").clean == 1
+        cell.close()
+    refused = launcher.make_nowait(network=2)
+    assert launcher.expect(refused, "FAILED").phase == "network"
+    assert launcher.expect(refused, "GONE").clean == 1
+    assert launcher.make(zygote=zygote).run("exit", "5").code == 5
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
+@test("root", "root-v1", "single", forked=False)
+def two_hundred_guests_can_be_forked_at_once(world, launcher):
+    zygote, _ = launcher.boot_zygote()
+    began = time.monotonic()
+    cells = [Cell(launcher, launcher.expect(i, "READY", timeout=60), zygote) for i in [launcher.make_nowait(zygote=zygote) for _ in range(200)]]
+    made = time.monotonic()
+    for cell in cells:
+        cell.start("exit", str(cell.id % 250), memory=64)
+    for cell in cells:
+        exited = cell.finish(60)
+        assert exited.code == cell.id % 250 and exited.signal == 0, exited
+        cell.close()
+    print(f"    200 made in {made - began:.2f} s, run and removed in {time.monotonic() - made:.2f} s")
+    assert not cgroups_of(launcher.instance, launcher.base)
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
 # ---- the life of the launcher ----
 
 @test()
 def malformed_messages_end_the_launcher(world):
-    for message in (b"x", head(MAKE, 1), head(MAKE, 1) + text("a") + b"x", head(99, 1), head(MAKE, 0) + text("a"), b"\2\0\1\0\1\0\0\0",
+    for message in (b"x", head(MAKE, 1), head(MAKE, 1) + text("a"), head(MAKE, 1) + text("a") + bytes(9), head(99, 1), head(MAKE, 0) + text("a") + bytes(8), b"\1\0\1\0\1\0\0\0",
+                    head(ZYGOTE, 1) + items(["/a"]), head(ZYGOTE, 1) + items(["/a"]) + items([]) + b"x",
                     head(START, 1) + b"\xff" * 60, os.urandom(4000)):
         launcher = world.launch("root")
         cell = launcher.make()
@@ -685,7 +922,7 @@ def malformed_messages_end_the_launcher(world):
 
 @test()
 def the_end_of_the_connection_removes_everything(world):
-    for context, launcher in world.launch_each(*LIMITED):
+    for context, launcher in world.launch_each(*LIMITED, "root" + FORKED, "single" + FORKED):
         cells = [launcher.make() for _ in range(3)]
         cells[0].start("/bin/sh", "-c", f"{HOSTILE} daemon; {HOSTILE} sleep 100")
         cells[1].start(HOSTILE, "spin")
@@ -727,7 +964,7 @@ def killing_the_outer_init_leaves_nothing(world):
 
 @test()
 def killing_the_stub_leaves_no_process_and_the_next_start_sweeps(world):
-    for context, launcher in world.launch_each(*LIMITED):
+    for context, launcher in world.launch_each(*LIMITED, "root" + FORKED, "single" + FORKED):
         cell = launcher.make()
         cell.start(HOSTILE, "spin")
         launcher.make()
@@ -902,7 +1139,7 @@ def main():
         print(f"0 passed, {count if os.environ.get('CI') else 0} failed, {0 if os.environ.get('CI') else count} skipped")
         return 1 if os.environ.get("CI") else 0
     world = World()
-    contexts = [c for c in os.environ.get("FLINT_CONTEXTS", " ".join(ALL)).split()]
+    contexts = [c for c in os.environ.get("FLINT_CONTEXTS", " ".join((*ALL, *(c + FORKED for c in ALL)))).split()]
     try:
         for context in contexts:
             functions = [f for f, c in chosen if context in c]

@@ -38,6 +38,12 @@ class Channel {
     this.#fd = fd;
   }
 
+  /** Goes on with another stream. */
+  reset(fd) {
+    this.#fd = fd;
+    this.#start = this.#end = 0;
+  }
+
   // ---- to the worker
 
   ready(body) {

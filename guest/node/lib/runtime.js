@@ -24,13 +24,17 @@ function prepare() {
 
 /** Serves the worker until it closes the stream. */
 function run(fd) {
-  const guest = new Guest(new protocol.Channel(fd));
-  guest.start();
+  new Guest(new protocol.Channel(fd), null).start();
 }
 
 class Guest {
   #channel;
+  #forkSide;
   #logs;
+  #installed = false;
+  /** In a zygote before it serves: {left: answers to come, done(), failed(error)}. */
+  #rehearsal = null;
+  #hooks = [];
   #init = null;
   #handler = null;
   /** The invocation that is waited for, or null while initialising. */
@@ -38,9 +42,24 @@ class Guest {
   #loaded = false;
   #failed = false;
 
-  constructor(channel) {
+  /** `forkSide`: what a fork of a zygote must do (zygote.js); null in exec mode. */
+  constructor(channel, forkSide) {
     this.#channel = channel;
+    this.#forkSide = forkSide;
     this.#logs = new Logs(channel);
+  }
+
+  /** Serves a whole life of `invokes` events, all of which the channel has ready, and leaves no trace of it but the process's own listeners. */
+  rehearse(invokes) {
+    return new Promise((resolve, reject) => {
+      this.#rehearsal = { left: invokes, done: resolve, failed: reject };
+      this.start();
+    }).then(() => {
+      this.#rehearsal = null;
+      this.#init = this.#handler = this.#current = null;
+      this.#loaded = false;
+      this.#logs.requestId = undefined;
+    });
   }
 
   start() {
@@ -49,14 +68,12 @@ class Guest {
     const frame = this.#receive(protocol.INIT);
     this.#init = JSON.parse(frame.buffer.utf8Slice(frame.start, frame.end));
     if (this.#init.environment !== null) {
+      this.#forkSide.begin(this.#init);
       applyEnvironment(this.#init.environment);
+      this.#forkSide.applied();
     }
     this.#logs.configure();
-    this.#logs.install();
-    installStreaming();
-    process.on('uncaughtException', (error) => this.#uncaught(error, 'Uncaught Exception', UNCAUGHT_EXCEPTION));
-    process.on('unhandledRejection', (reason) => this.#uncaught(rejectionFault(reason), 'Unhandled Promise Rejection', UNHANDLED_REJECTION));
-    process.on('beforeExit', () => this.#loopIsEmpty());
+    this.#install();
     loader.load(this.#init.taskRoot, this.#init.handler).then(
       (handler) => {
         this.#handler = handler;
@@ -65,10 +82,51 @@ class Guest {
           this.#logs.flush();
           this.#loaded = true;
           this.#channel.initOk();
-          this.#serveNext();
+          if (this.#init.snapshot) {
+            this.#serveForks();
+          } else {
+            this.#serveNext();
+          }
         });
       },
       (error) => this.#failInit(error));
+  }
+
+  #install() {
+    if (this.#installed) {
+      return;
+    }
+    this.#installed = true;
+    this.#logs.install();
+    installStreaming();
+    const flint = { afterFork: (callback) => this.#addHook(callback) };
+    Object.defineProperty(globalThis, 'flint', { value: flint, writable: true, configurable: true, enumerable: false });
+    process.on('uncaughtException', (error) => this.#uncaught(error, 'Uncaught Exception', UNCAUGHT_EXCEPTION));
+    process.on('unhandledRejection', (reason) => this.#uncaught(rejectionFault(reason), 'Unhandled Promise Rejection', UNHANDLED_REJECTION));
+    process.on('beforeExit', () => this.#loopIsEmpty());
+  }
+
+  #addHook(callback) {
+    if (typeof callback !== 'function') {
+      throw new TypeError('flint.afterFork: the callback is not a function');
+    }
+    this.#hooks.push(callback);
+  }
+
+  /** The snapshot's process stays in here for ever; what comes out are its forks, each with one event. */
+  #serveForks() {
+    this.#forkSide.template();
+    this.#channel.reset(3);
+    this.#serveNext();
+  }
+
+  /** The user's after-fork hooks come before the event; one that fails is the function's fault. */
+  async #runHooks() {
+    const hooks = this.#hooks;
+    this.#hooks = [];
+    for (const hook of hooks) {
+      await hook();
+    }
   }
 
   #serveNext() {
@@ -90,7 +148,16 @@ class Guest {
       invocation.settle(false, new errors.Fault('Unhandled', 'Runtime.UnmarshalError', errors.text(error)));
       return;
     }
-    invocation.start(this.#handler, event, makeContext(this.#init, meta, invocation));
+    const context = makeContext(this.#init, meta, invocation);
+    if (this.#init.snapshot && this.#hooks.length > 0) {
+      invocation.isAsync = true;
+      this.#runHooks().then(() => {
+        invocation.isAsync = false;
+        invocation.start(this.#handler, event, context);
+      }, invocation.fail);
+    } else {
+      invocation.start(this.#handler, event, context);
+    }
   }
 
   /** Sends the invocation's answer and takes the next one. Called from the event loop itself, so that the stack does not grow. */
@@ -102,7 +169,11 @@ class Guest {
       this.#answerResult(invocation);
     }
     this.#current = null;
-    this.#serveNext();
+    if (this.#rehearsal !== null && --this.#rehearsal.left === 0) {
+      this.#rehearsal.done();
+    } else {
+      this.#serveNext();
+    }
   }
 
   #answerResult(invocation) {
@@ -142,6 +213,10 @@ class Guest {
   }
 
   #failInit(thrown) {
+    if (this.#rehearsal !== null) {
+      this.#rehearsal.failed(thrown);
+      return;
+    }
     if (!this.#failed) {
       this.#failed = true;
       this.#logs.flush();
@@ -213,8 +288,12 @@ function setTrace(traceId) {
 
 /** After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork"). */
 function applyEnvironment(environment) {
-  for (const name of Object.keys(process.env)) {
-    delete process.env[name];
+  for (const [name, value] of Object.entries({ ...process.env })) {
+    if (environment[name] === undefined) {
+      delete process.env[name];
+    } else if (environment[name] === value) {
+      delete environment[name];
+    }
   }
   Object.assign(process.env, environment);
 }
@@ -229,4 +308,4 @@ function installStreaming() {
   };
 }
 
-module.exports = { prepare, run };
+module.exports = { prepare, run, Guest };

@@ -6,10 +6,43 @@ import sys
 from .errors import Fault, message_of
 
 
+_LAYERS = (f"/opt/python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages", "/opt/python")
+_ENDINGS = (".py", ".pyc", ".so")
+
+
+def python_path(environment):
+    return [entry for entry in environment.get("PYTHONPATH", "").split(":") if entry]
+
+
+def directories(task_root, environment):
+    """All whose modules come before the standard library's."""
+    return [task_root, *_LAYERS, *python_path(environment)]
+
+
+def give_way(places, keep):
+    """
+    Forgets the modules outside of `keep` that these directories have too: the function's own queue.py or secrets/ is what it means by
+    that name, whatever a zygote has imported.
+    """
+    for place in places:
+        try:
+            entries = os.listdir(place)
+        except OSError:
+            continue
+        for entry in entries:
+            name, dot, _ = entry.partition(".")
+            if name in sys.modules and name not in keep and (entry.endswith(_ENDINGS) if dot else _is_package(place, name)):
+                for loaded in [loaded for loaded in sys.modules if loaded == name or loaded.startswith(name + ".")]:
+                    del sys.modules[loaded]
+
+
+def _is_package(place, name):
+    return any(os.path.exists(f"{place}/{name}/__init__{ending}") for ending in _ENDINGS)
+
+
 def set_path(task_root):
     """The code first, then layers, then what the interpreter and PYTHONPATH gave."""
-    layers = (f"/opt/python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages", "/opt/python")
-    wanted = [task_root, *(layer for layer in layers if os.path.isdir(layer))]
+    wanted = [task_root, *(layer for layer in _LAYERS if os.path.isdir(layer))]
     sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
     try:
         os.chdir(task_root)

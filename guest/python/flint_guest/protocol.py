@@ -35,6 +35,7 @@ class Channel:
         self._writer = None
         self._waiting = []
         self.detached = False
+        self._held = False
 
     # ---- to the worker
 
@@ -125,8 +126,20 @@ class Channel:
             have += count
         return whole
 
+    def hold(self):
+        """The next fork is a snapshot's: its stream is its own."""
+        self._held = True
+
+    def renew(self):
+        """In a snapshot's fork, on a new stream of the same number."""
+        os.set_inheritable(self._fd, False)
+        self._rest = b""
+        self._held = False
+
     def detach(self):
         """In a forked child: the stream is the parent's alone; what the child prints goes to its raw streams."""
+        if self._held:
+            return
         self.detached = True
         self._lock = RLock()
         self._writer = None

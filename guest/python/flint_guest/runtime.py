@@ -4,6 +4,7 @@ in a zygote, before a fork; run() is a sandbox's own life.
 """
 
 import builtins
+import gc
 import os
 import sys
 
@@ -22,26 +23,46 @@ def prepare():
     codec.loads(codec.dumps({"warm": [1, 2.5, "\u00e9", None, True]}))
 
 
-def run(fd):
-    """Serves the worker until it closes the stream. Never returns."""
+def run(fd, native=None, give_way=None):
+    """
+    Serves the worker until it closes the stream. Never returns. In a fork `native` is the zygote's module, and `give_way(directories)` takes
+    back the zygote's imports for which these have modules of the same names.
+    """
     os.set_inheritable(fd, False)
     channel = protocol.Channel(fd)
-    channel.ready(codec.dumps({"protocol": 1, "runtime": "python%d.%d" % sys.version_info[:2], "pid": os.getpid()}))
+    os.register_at_fork(after_in_child=channel.detach)
     try:
-        init = _receive_init(channel)
-        logs = Logs(channel)
-        logs.install()
-        os.register_at_fork(after_in_child=channel.detach)
-        handler = _init(channel, logs, init)
-        _serve(channel, logs, init, handler)
+        live(channel, native, give_way)
     except protocol.ProtocolError:
         os._exit(PROTOCOL_FAULT)
+    os._exit(0)
+
+
+def live(channel, native, give_way):
+    """A guest from READY to the end of the stream."""
+    channel.ready(codec.dumps({"protocol": 1, "runtime": "python%d.%d" % sys.version_info[:2], "pid": os.getpid()}))
+    init = _receive_init(channel)
+    if init is None:
+        return
+    if native is not None:
+        native.go(init["snapshot"])
+    environment = init["environment"]
+    if environment is not None:
+        _apply_environment(environment)
+        give_way(loader.directories(init["taskRoot"], environment))
+    logs = Logs(channel)
+    logs.install()
+    handler = _init(channel, logs, init)
+    failure = None
+    if init["snapshot"]:
+        failure = _become_template(channel, native)
+    _serve(channel, logs, init, handler, failure)
 
 
 def _receive_init(channel):
     frame = channel.receive()
     if frame is None:
-        os._exit(0)
+        return None
     kind, data, end = frame
     if kind != protocol.INIT:
         raise protocol.ProtocolError("expected INIT")
@@ -50,9 +71,6 @@ def _receive_init(channel):
 
 def _init(channel, logs, init):
     """Loads the handler, or reports why it cannot be and waits for the end."""
-    environment = init["environment"]
-    if environment is not None:
-        _apply_environment(environment)
     logs.configure()
     try:
         loader.set_path(init["taskRoot"])
@@ -73,12 +91,30 @@ def _init(channel, logs, init):
     return handler
 
 
-def _serve(channel, logs, init, handler):
+def _become_template(channel, native):
+    """Returns in each fork, on its own channel: None, or what the first of the user's after-fork hooks to fail has raised."""
+    failures = []
+    previous = sys.unraisablehook
+    # The interpreter's way to report a hook that raises.
+    sys.unraisablehook = lambda unraisable: failures.append(unraisable.exc_value)
+    gc.collect()
+    gc.freeze()
+    channel.hold()
+    native.template()
+    channel.renew()
+    sys.unraisablehook = previous
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+    return failures[0] if failures else None
+
+
+def _serve(channel, logs, init, handler, failure):
     limit = init["maxResultBytes"]
     while True:
         frame = channel.receive()
         if frame is None:
-            os._exit(0)
+            return
         kind, data, end = frame
         if kind != protocol.INVOKE or end < 28:
             raise protocol.ProtocolError("expected INVOKE")
@@ -90,6 +126,8 @@ def _serve(channel, logs, init, handler):
         logs.request_id = meta["requestId"]
         _set_trace(meta["traceId"])
         try:
+            if failure is not None:
+                raise failure
             body = _invoke(handler, data[payload:end], LambdaContext(init, meta), limit)
         except SystemExit:
             # As on Lambda: the process ends, and its exit status is the answer.
@@ -152,16 +190,22 @@ def _set_trace(trace_id):
 
 def _apply_environment(environment):
     """After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork")."""
-    os.environ.clear()
-    os.environ.update(environment)
-    if "TZ" in environment:
+    variables = os.environ
+    timezone = variables.get("TZ")
+    for name in [name for name in variables if name not in environment]:
+        del variables[name]
+    for name, value in environment.items():
+        if variables.get(name) != value:
+            variables[name] = value
+    if variables.get("TZ") != timezone:
         import time
 
         time.tzset()
     if environment.get("PYTHONDONTWRITEBYTECODE"):
         sys.dont_write_bytecode = True
-    python_path = [entry for entry in environment.get("PYTHONPATH", "").split(":") if entry]
-    sys.path[:0] = [entry for entry in python_path if entry not in sys.path]
+    python_path = loader.python_path(environment)
+    if python_path:
+        sys.path[:0] = [entry for entry in python_path if entry not in sys.path]
 
 
 def _add_site_builtins():

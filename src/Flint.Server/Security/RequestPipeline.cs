@@ -13,6 +13,8 @@ internal sealed partial class RequestPipeline(RequestDelegate next, RequestProte
         {
             if (protection.Check(http.Request) is { } refused)
             {
+                // What follows on a connection that began so is nothing to rely on.
+                http.Response.Headers.Connection = "close";
                 await ProblemMapping.WriteAsync(http, ProblemMapping.From(refused)).ConfigureAwait(false);
                 return;
             }

@@ -11,7 +11,19 @@ internal sealed class RequestProtection(IEnumerable<string> allowedHosts)
     private readonly string[] _hosts = ["localhost", "127.0.0.1", "[::1]", .. allowedHosts];
 
     /// <summary>The refusal, or null.</summary>
-    public RefusedException? Check(HttpRequest request) => CheckHost(request) ?? CheckOrigin(request) ?? CheckBody(request);
+    public RefusedException? Check(HttpRequest request) => CheckFraming(request) ?? CheckHost(request) ?? CheckOrigin(request) ?? CheckBody(request);
+
+    /// <summary>
+    /// A body whose end two parsers may see in different places: a proxy in front, and this server. Kestrel itself refuses or ends the connection after the others of that
+    /// kind, but takes any list of codings that ends with the one that it knows.
+    /// </summary>
+    private static RefusedException? CheckFraming(HttpRequest request)
+    {
+        var codings = request.Headers.TransferEncoding;
+        return codings.Count == 0 || (codings.Count == 1 && "chunked".Equals(codings[0], StringComparison.OrdinalIgnoreCase))
+            ? null
+            : new RefusedException("bad_request", "The only transfer coding taken is chunked, once.", field: "Transfer-Encoding", limit: "chunked");
+    }
 
     private RefusedException? CheckHost(HttpRequest request)
     {

@@ -1,0 +1,217 @@
+'use strict';
+// An interpreter that is booted once and forked for each sandbox: guest/PROTOCOL.md, "Environment after a fork". What is loaded and run here is not
+// loaded and run in the forks; what is random, of a tenant or open must not be here.
+
+const fs = require('fs');
+const path = require('path');
+const v8 = require('v8');
+const Module = require('module');
+
+const native = loadNative();
+const exitOfNode = process.reallyExit;
+let forked = false;
+// Before anything of ours keeps it. Node's own exit would tear down threads that a fork does not have.
+process.reallyExit = (status) => (forked ? native.exit(status) : exitOfNode.call(process, status));
+
+const protocol = require('./protocol.js');
+const runtime = require('./runtime.js');
+
+const DIRECTORY = path.dirname(__dirname);
+const BOOTSTRAP = path.join(DIRECTORY, 'bootstrap.js');
+const REHEARSAL = path.join(DIRECTORY, 'rehearsal');
+const REHEARSALS = 20;
+const SKIPPED = /^_|^(cluster|domain|inspector|inspector\/promises|punycode|repl|sys|test|test\/reporters|trace_events|wasi)$/;
+
+const language = JSON.parse(fs.readFileSync(path.join(DIRECTORY, '..', 'runtimes.json'), 'utf8')).find((entry) => entry.prefix === 'nodejs');
+const performanceNow = performance.now.bind(performance);
+const zygoteNodePath = process.env.NODE_PATH;
+const zygoteHome = process.env.HOME;
+
+let channel = null;
+let guest = null;
+/** performance.now() of the zygote when this guest began. */
+let began = 0;
+let timeOrigin = performance.timeOrigin;
+
+/** Loads and exercises all that a fork will need. */
+async function prepare(mainModule) {
+  for (const name of Module.builtinModules) {
+    if (!SKIPPED.test(name)) {
+      require(name);
+    }
+  }
+  touchGlobals();
+  const [worker, own] = native.pair();
+  channel = new protocol.Channel(own);
+  guest = new runtime.Guest(channel, forkSide);
+  const kinds = [];
+  for (let number = 0; number < REHEARSALS; number++) {
+    kinds.push(...await rehearse(worker, number % 2 ? 'common.callback' : 'common.handler'));
+  }
+  kinds.push(...await rehearse(worker, 'module.handler'));
+  // READY, INIT_OK and three answers each time: anything else is a broken bootstrap, and no guest may come of it.
+  if (kinds.some((kind, at) => kind !== [0x81, 0x82, 0x85, kinds.length - at > 5 && ((at / 5) | 0) % 2 === 0 ? 0x86 : 0x85, 0x85][at % 5])) {
+    throw new Error(`the rehearsal went wrong: ${kinds}`);
+  }
+  fs.closeSync(worker);
+  fs.closeSync(own);
+  becomeBootstrap(mainModule);
+  native.collect();
+  native.collect();
+}
+
+/** Waits for requests. Returns in each fork. */
+function serve() {
+  const pid = native.serve();
+  forked = true;
+  beginLife(pid);
+}
+
+/** A fork's life, as bootstrap.js's. */
+function run(fd) {
+  channel.reset(fd);
+  guest.start();
+}
+
+function loadNative() {
+  const holder = { exports: {} };
+  process.dlopen(holder, path.join(__dirname, '..', '..', 'native', 'flint_zygote.node'));
+  return holder.exports;
+}
+
+// ---- rehearsal
+
+/** Serves one function's life from a socket; the kinds of all frames that came of it but LOG. */
+async function rehearse(worker, handler) {
+  const init = {
+    handler, taskRoot: REHEARSAL, functionName: 'rehearsal', functionVersion: '$LATEST', invokedFunctionArn: 'arn', memoryMb: 128,
+    maxResultBytes: 6291456, environment: { ...process.env }, snapshot: false,
+  };
+  const invokes = [false, true, false].map((fail, number) => {
+    const meta = Buffer.from(JSON.stringify({
+      requestId: `rehearsal-${number}`, deadlineMs: 0, clientContext: null, traceId: fail ? 'Root=1' : null,
+    }));
+    const event = Buffer.from(JSON.stringify({ number, fail, text: 'refused', list: [1, 2.5, '\u00e9', null, true, {}] }));
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(meta.length);
+    return frame(protocol.INVOKE, Buffer.concat([Buffer.alloc(16), length, meta, event]));
+  });
+  fs.writeSync(worker, Buffer.concat([frame(protocol.INIT, Buffer.from(JSON.stringify(init))), ...invokes]));
+  await guest.rehearse(invokes.length);
+  process.chdir('/');
+  for (const file of Object.keys(require.cache)) {
+    if (file.startsWith(REHEARSAL)) {
+      delete require.cache[file];
+    }
+  }
+  return kindsOf(worker);
+}
+
+function frame(kind, body) {
+  const header = Buffer.from([1, kind, 0, 0, 0, 0, 0, 0]);
+  header.writeUInt32LE(body.length, 4);
+  return Buffer.concat([header, body]);
+}
+
+function kindsOf(worker) {
+  const bytes = Buffer.alloc(256 * 1024);
+  const end = fs.readSync(worker, bytes);
+  const kinds = [];
+  for (let at = 0; at < end; at += 8 + bytes.readUInt32LE(at + 4)) {
+    if (bytes[at + 1] !== 0x84) {
+      kinds.push(bytes[at + 1]);
+    }
+  }
+  return kinds;
+}
+
+/** What Node makes when it is first touched. Nothing here may be random or start a thread. */
+function touchGlobals() {
+  void [fetch, Headers, Request, FormData, AbortSignal, structuredClone({ a: [1] }), crypto.subtle, new URL('http://a/b?c=d'), new TextDecoder()];
+  void new Response('x');
+  void new WebAssembly.Module(Buffer.from('0061736d01000000', 'hex'));
+  new Date(0).toLocaleString();
+  new Intl.NumberFormat('en-US').format(1.5);
+  require('util').inspect({ a: [new Map(), new Set(), Buffer.alloc(3), new Error('x'), Symbol('y'), 1n] }, { colors: false, depth: 4 });
+  require('crypto').createHash('sha256').update('x').digest('hex');
+  require('zlib').gunzipSync(require('zlib').gzipSync('x'));
+}
+
+// ---- what a fork is, and Node remembers otherwise
+
+/** The guest's calls to this side of a fork. In the zygote itself they change nothing that stays. */
+const forkSide = {
+  /** After INIT, before the function's environment and code. */
+  begin(init) {
+    if (!forked) {
+      return;
+    }
+    native.go(init.snapshot);
+    limitMemory(init.memoryMb);
+  },
+
+  /** After the function's environment was set. */
+  applied() {
+    if (process.env.NODE_PATH !== zygoteNodePath || process.env.HOME !== zygoteHome) {
+      Module._initPaths();
+    }
+  },
+
+  /** Becomes a template; returns in each fork, on a new stream. */
+  template() {
+    native.collect();
+    const pid = native.template();
+    beginLife(pid);
+    // Its cache of entropy was filled before the fork; one round empties it.
+    for (let i = 0; i < 128; i++) {
+      require('crypto').randomUUID();
+    }
+  },
+};
+
+function beginLife(pid) {
+  began = performanceNow();
+  timeOrigin = Date.now();
+  Object.defineProperty(process, 'pid', { value: pid, writable: false, enumerable: true, configurable: true });
+}
+
+/** The heap's limit was fixed when the zygote booted. Workers and child processes get the function's too. */
+function limitMemory(memoryMb) {
+  const heapMb = Math.max(16, Math.min(Math.floor(memoryMb * language.heapPercent / 100), memoryMb - language.heapReserveMb));
+  const semiSpaceMb = Math.max(1, Math.min(16, Math.floor(memoryMb / 64)));
+  native.limitHeap(heapMb);
+  v8.setFlagsFromString(`--max-old-space-size=${heapMb}`);
+  v8.setFlagsFromString(`--max-semi-space-size=${semiSpaceMb}`);
+  process.execArgv = language.arguments.slice(1, -1)
+    .map((argument) => argument.replace('{heapMb}', heapMb).replace('{semiSpaceMb}', semiSpaceMb));
+}
+
+/** What a function sees of the program is what it sees in exec mode. */
+function becomeBootstrap(mainModule) {
+  mainModule.filename = BOOTSTRAP;
+  process.argv[1] = BOOTSTRAP;
+  process.uptime = () => (performanceNow() - began) / 1000;
+  const prototype = Object.getPrototypeOf(performance);
+  const { mark, measure } = prototype;
+  define(prototype, 'now', { value: function now() { return performanceNow() - began; } });
+  define(prototype, 'timeOrigin', { get: function timeOrigin_() { return timeOrigin; } });
+  define(prototype, 'mark', {
+    value: function markFromStart(name, options) {
+      return mark.call(this, name, { ...options, startTime: options?.startTime ?? this.now() });
+    },
+  });
+  define(prototype, 'measure', {
+    value: function measureFromStart(name, start, end) {
+      if (typeof start === 'object' && start !== null) {
+        return measure.call(this, name, start.end === undefined && start.duration === undefined ? { ...start, end: this.now() } : start, end);
+      }
+      return measure.call(this, name, { start: start ?? 0, end: end ?? this.now() });
+    },
+  });
+}
+
+function define(object, name, property) {
+  Object.defineProperty(object, name, { ...Object.getOwnPropertyDescriptor(object, name), ...property });
+}
+
+module.exports = { prepare, serve, run };

@@ -1,0 +1,190 @@
+// The zygote's module for Node: guest/PROTOCOL.md, "Environment after a fork". V8's few C++ functions are bound by their mangled names, so that no V8 header is needed
+// and a Node without one of them refuses to load this module instead of misbehaving.
+#include <errno.h>
+#include <fcntl.h>
+#include <node_api.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "flint_zygote.h"
+#include "preload.h"
+
+typedef size_t (*heap_limit_callback)(void *data, size_t current, size_t initial);
+
+// Methods: the first argument is the object. v8::Isolate and v8::internal::Isolate are one object.
+extern void *isolate_current(void) __asm__("_ZN2v87Isolate10GetCurrentEv");
+extern void isolate_add_limit(void *isolate, heap_limit_callback callback, void *data)
+    __asm__("_ZN2v87Isolate24AddNearHeapLimitCallbackEPFmPvmmES1_");
+extern void isolate_remove_limit(void *isolate, heap_limit_callback callback, size_t limit)
+    __asm__("_ZN2v87Isolate27RemoveNearHeapLimitCallbackEPFmPvmmEm");
+extern void isolate_collect(void *isolate) __asm__("_ZN2v87Isolate21LowMemoryNotificationEv");
+// A handle: a pointer to the tagged pointer.
+extern const uintptr_t *isolate_context(void *isolate) __asm__("_ZN2v87Isolate17GetCurrentContextEv");
+extern void *isolate_random(void *isolate) __asm__("_ZN2v88internal7Isolate23random_number_generatorEv");
+extern void random_seed(void *generator, int64_t seed) __asm__("_ZN2v84base21RandomNumberGenerator7SetSeedEl");
+extern void math_random_reset(uintptr_t context) __asm__("_ZN2v88internal10MathRandom12ResetContextENS0_7ContextE");
+
+static napi_value fail(napi_env env, const char *what, int result)
+{
+    napi_throw_error(env, uv_err_name(result), what);
+    return NULL;
+}
+
+static napi_value check(napi_env env, const char *what, int result)
+{
+    return result == 0 ? NULL : fail(env, what, result);
+}
+
+// Math.random starts anew from the kernel's entropy, here and in contexts that are yet to be made. The generator's own seed has 64 bits; the flag --random-seed has
+// 31, and would give one sequence to every worker and every context.
+static int reseed(void)
+{
+    int64_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed) {
+        return -EIO;
+    }
+    void *isolate = isolate_current();
+    random_seed(isolate_random(isolate), seed);
+    math_random_reset(*isolate_context(isolate));
+    return 0;
+}
+
+static int settle(napi_env env)
+{
+    uv_loop_t *loop;
+    flint_preload_forked();
+    if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
+        return -EINVAL;
+    }
+    int result = uv_loop_fork(loop);
+    // No child process may have the channel.
+    if (result == 0 && fcntl(3, F_SETFD, FD_CLOEXEC)) {
+        result = -errno;
+    }
+    return result != 0 ? result : reseed();
+}
+
+// Returns the fork's pid to JavaScript: process.pid is the zygote's.
+static napi_value fork_through(napi_env env, const char *what, int (*become)(void))
+{
+    napi_value pid = NULL;
+    int result = become();
+    if (result == 0) {
+        result = settle(env);
+    }
+    if (result != 0) {
+        return fail(env, what, result);
+    }
+    return napi_create_int32(env, getpid(), &pid) == napi_ok ? pid : NULL;
+}
+
+static napi_value serve(napi_env env, napi_callback_info info)
+{
+    (void)info;
+    return fork_through(env, "serve", flint_zygote_serve);
+}
+
+static napi_value template(napi_env env, napi_callback_info info)
+{
+    (void)info;
+    return fork_through(env, "template", flint_zygote_template);
+}
+
+static napi_value first_argument(napi_env env, napi_callback_info info)
+{
+    size_t count = 1;
+    napi_value value = NULL;
+    return napi_get_cb_info(env, info, &count, &value, NULL, NULL) == napi_ok && count > 0 ? value : NULL;
+}
+
+static int32_t integer_argument(napi_env env, napi_callback_info info)
+{
+    int32_t number = 0;
+    napi_value value = first_argument(env, info);
+    return value != NULL && napi_get_value_int32(env, value, &number) == napi_ok ? number : -1;
+}
+
+static napi_value go(napi_env env, napi_callback_info info)
+{
+    bool snapshot = false;
+    napi_value value = first_argument(env, info);
+    if (value == NULL || napi_get_value_bool(env, value, &snapshot) != napi_ok) {
+        return fail(env, "go: a boolean is wanted", UV_EINVAL);
+    }
+    return check(env, "go", flint_zygote_go(snapshot));
+}
+
+static napi_value leave(napi_env env, napi_callback_info info)
+{
+    exit(integer_argument(env, info) & 0xff);
+}
+
+static size_t never_called(void *data, size_t current, size_t initial)
+{
+    (void)data;
+    (void)initial;
+    return current;
+}
+
+static napi_value limit_heap(napi_env env, napi_callback_info info)
+{
+    int32_t megabytes = integer_argument(env, info);
+    if (megabytes < 1) {
+        return fail(env, "limitHeap: megabytes are wanted", UV_EINVAL);
+    }
+    void *isolate = isolate_current();
+    isolate_add_limit(isolate, never_called, NULL);
+    isolate_remove_limit(isolate, never_called, (size_t)megabytes << 20);
+    return NULL;
+}
+
+// A stream to itself, by which the zygote plays a whole invocation before it serves.
+static napi_value pair(napi_env env, napi_callback_info info)
+{
+    (void)info;
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+        return fail(env, "pair", -errno);
+    }
+    napi_value list, number;
+    if (napi_create_array_with_length(env, 2, &list) != napi_ok) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        if (napi_create_int32(env, ends[i], &number) != napi_ok || napi_set_element(env, list, i, number) != napi_ok) {
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static napi_value collect(napi_env env, napi_callback_info info)
+{
+    (void)env;
+    (void)info;
+    isolate_collect(isolate_current());
+    return NULL;
+}
+
+static napi_value init(napi_env env, napi_value exports)
+{
+    const napi_property_descriptor properties[] = {
+        {"serve", NULL, serve, NULL, NULL, NULL, napi_default, NULL},
+        {"go", NULL, go, NULL, NULL, NULL, napi_default, NULL},
+        {"template", NULL, template, NULL, NULL, NULL, napi_default, NULL},
+        {"exit", NULL, leave, NULL, NULL, NULL, napi_default, NULL},
+        {"limitHeap", NULL, limit_heap, NULL, NULL, NULL, napi_default, NULL},
+        {"pair", NULL, pair, NULL, NULL, NULL, napi_default, NULL},
+        {"collect", NULL, collect, NULL, NULL, NULL, napi_default, NULL},
+    };
+    if (napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties) != napi_ok) {
+        return NULL;
+    }
+    return exports;
+}
+NAPI_MODULE(flint_zygote, init)
