@@ -7,11 +7,12 @@ namespace Flint.Guest.Tests;
 
 /// <summary>
 /// A sandbox whose guest is a script: bytes that are there from the start, and bytes that come when the worker has sent a frame. Reads return
-/// at most <paramref name="chunk"/> bytes. When the script is over the stream ends, unless <paramref name="staysOpen"/>.
+/// at most <paramref name="chunk"/> bytes. When the script is over the stream ends, unless <paramref name="staysOpen"/>; with <paramref name="endsWhenSilent"/> it ends
+/// whenever the worker would have to wait.
 /// </summary>
-internal sealed class ScriptedSandbox(int chunk = int.MaxValue, bool staysOpen = false) : ISandbox
+internal sealed class ScriptedSandbox(int chunk = int.MaxValue, bool staysOpen = false, bool endsWhenSilent = false) : ISandbox
 {
-    private readonly ScriptedStream _stream = new(chunk, staysOpen);
+    private readonly ScriptedStream _stream = new(chunk, staysOpen, endsWhenSilent);
     private RawOutputHandler? _handler;
     private byte[] _rawPending = [];
 
@@ -90,7 +91,7 @@ internal static class GuestFrames
 }
 
 /// <summary>The worker's end of a scripted channel.</summary>
-internal sealed class ScriptedStream(int chunk, bool staysOpen) : Stream
+internal sealed class ScriptedStream(int chunk, bool staysOpen, bool endsWhenSilent = false) : Stream
 {
     private readonly Channel<byte[]> _bytes = System.Threading.Channels.Channel.CreateUnbounded<byte[]>();
     private byte[] _current = [];
@@ -113,7 +114,7 @@ internal sealed class ScriptedStream(int chunk, bool staysOpen) : Stream
         {
             if (!_bytes.Reader.TryRead(out byte[]? next))
             {
-                if (Answers.Count == 0 && !staysOpen)
+                if (endsWhenSilent || (Answers.Count == 0 && !staysOpen))
                 {
                     return 0;
                 }
