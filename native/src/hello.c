@@ -67,7 +67,7 @@ bool hello_json(const struct launcher *launcher, char *json, size_t size)
     uname(&kernel);
     put(&writer, "{\"protocol\":2");
     put_flag(&writer, "zygotes", true);
-    put_flag(&writer, "snapshots", false);
+    put_flag(&writer, "snapshots", launcher->seccomp);
     put_flag(&writer, "egress", false);
     put_member(&writer, "mode", modes[launcher->mode]);
     put_member(&writer, "kernel", kernel.release);

@@ -23,7 +23,7 @@ struct launcher {
     uint32_t gid_base;
     struct cgroups cgroups;
     struct missing missing;
-    struct sock_fprog filter;
+    struct sock_fprog filter, snapshot_filter;
     bool seccomp;
     int control; // to the worker
     int life;    // at its end when the stub is gone or wants the loop to finish

@@ -58,6 +58,8 @@ struct cell {
     char path[CELL_PATH_MAX];
     int socket;
     bool started, told_end, failed, memory_hit;
+    bool snapshot;      // was started as one
+    uint32_t fork;      // the number of the running fork; 0: none
     struct memory_watch memory;
     unsigned attempts;
     int64_t remove_ms;
@@ -140,6 +142,8 @@ void zygotes_leave(struct loop *loop, struct cell *cell);
 
 // start.c: length is that of the message in loop->message, which goes to PID 1 as it is.
 void cells_start(struct loop *loop, struct cell *cell, const struct start_request *request, size_t length);
+// SNAPSHOT and RENEW are PID 1's to do.
+void cells_pass_on(struct loop *loop, struct cell *cell, size_t length);
 
 // timed.c
 void timed_set(struct loop *loop, struct cell *cell, bool on);
@@ -160,6 +164,10 @@ void tell(struct loop *loop, const struct message *message, int *fds, size_t cou
 void tell_hello(struct loop *loop);
 void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
 void tell_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal);
+// fds: CELL_READY_FDS - 1 of them are the worker's.
+void tell_forked(struct loop *loop, struct cell *cell, int *fds);
+void tell_fork_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal);
+void tell_unsafe(struct loop *loop, struct cell *cell, const struct findings *findings);
 void tell_gone(struct loop *loop, uint32_t id, const char *trouble);
 void tell_zygote_ready(struct loop *loop, const struct zygote *zygote);
 void tell_zygote_gone(struct loop *loop, uint32_t id, int status, const char *text);

@@ -18,6 +18,7 @@
 #include "probe.h"
 #include "root.h"
 #include "seccomp_profile.h"
+#include "snapshot_filter.h"
 #include "util.h"
 #include "walls.h"
 
@@ -230,6 +231,10 @@ static int run(struct launcher *launcher, int probe_end, const sigset_t *mask)
     int life[2], report[2];
     const char *why = "";
     int result = seccomp_profile_build(&launcher->filter, &why);
+    if (!result) {
+        why = "building the snapshots' rules";
+        result = snapshot_filter_build(&launcher->snapshot_filter);
+    }
     if (result) {
         diag("seccomp: %s: %s", why, strerror(-result));
         return cannot_begin(launcher);

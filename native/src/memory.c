@@ -23,7 +23,7 @@ enum {
 
 void memory_watch_init(struct memory_watch *watch)
 {
-    *watch = (struct memory_watch){.usage = -1, .stat = -1, .tmp = -1, .crossed = -1, .killed = -1, .registrar = -1};
+    *watch = (struct memory_watch){.usage = -1, .stat = -1, .tmp = -1, .fork_tmp = -1, .crossed = -1, .killed = -1, .registrar = -1};
 }
 
 void memory_watch_close(struct memory_watch *watch)
@@ -33,6 +33,7 @@ void memory_watch_close(struct memory_watch *watch)
     close_fd(&watch->usage);
     close_fd(&watch->stat);
     close_fd(&watch->tmp);
+    close_fd(&watch->fork_tmp);
     close_fd(&watch->crossed);
     close_fd(&watch->killed);
 }
@@ -179,11 +180,22 @@ static uint64_t stat_field(const char *text, const char *name)
     return 0;
 }
 
+void memory_watch_fork(struct memory_watch *watch, int tmp)
+{
+    close_fd(&watch->fork_tmp);
+    watch->fork_tmp = tmp;
+}
+
+static uint64_t used_in(int tmp)
+{
+    struct statfs info;
+    return tmp < 0 || fstatfs(tmp, &info) ? 0 : (uint64_t)(info.f_blocks - info.f_bfree) * (uint64_t)info.f_bsize;
+}
+
 // What of the use does not count: file cache that can be dropped, and /tmp.
 static uint64_t excused(const struct memory_watch *watch)
 {
     static char text[16384];
-    struct statfs tmp;
     uint64_t result = 0;
     ssize_t length = pread(watch->stat, text, sizeof text - 1, 0);
     if (length > 0) {
@@ -191,10 +203,7 @@ static uint64_t excused(const struct memory_watch *watch)
         result = watch->v2 ? stat_field(text, "active_file") + stat_field(text, "inactive_file") + stat_field(text, "slab_reclaimable")
                            : stat_field(text, "total_active_file") + stat_field(text, "total_inactive_file");
     }
-    if (fstatfs(watch->tmp, &tmp) == 0) {
-        result += (uint64_t)(tmp.f_blocks - tmp.f_bfree) * (uint64_t)tmp.f_bsize;
-    }
-    return result;
+    return result + used_in(watch->tmp) + used_in(watch->fork_tmp);
 }
 
 static bool event_will_come(const struct memory_watch *watch, uint64_t usage)
