@@ -27,6 +27,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
     private GuestRuntimes _runtimes = GuestRuntimes.None;
     private RawOutputPump? _pump;
     private volatile NativeLauncher? _current;
+    private volatile EngineCapabilities _capabilities = new([], false, false, []);
     private volatile string _restartFailure = "it ended by itself";
     private Task _supervisor = Task.CompletedTask;
     private int _disposed;
@@ -41,9 +42,12 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
     public string Name => "native";
 
-    public EngineCapabilities Capabilities { get; private set; } = new([], false, false, []);
+    public EngineCapabilities Capabilities => _capabilities;
 
     public string? Trouble => _current is null ? $"The launcher is being restarted: {_restartFailure}." : null;
+
+    /// <summary>For tests: cells that are ready now.</summary>
+    internal int ReadyCells => _current?.Stock.Ready ?? 0;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -56,15 +60,6 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
         var session = await OpenAsync(CommandFor(files), cancellationToken);
         _pump = new RawOutputPump(_loggers.CreateLogger<RawOutputPump>());
-        Capabilities = new EngineCapabilities(
-            _runtimes.Names,
-            session.Hello.Freezer != "none",
-            session.Hello.Descriptors.Contains("memoryPeak"),
-            NativeHost.Unenforced(session.Hello))
-        {
-            NoSnapshot = NativeHost.NoSnapshots(session.Hello, _settings.Options),
-            NoEgress = NativeHost.NoEgress(session.Hello),
-        };
         _current = await LaunchAsync(session);
         _supervisor = SuperviseAsync(CommandFor(files), _current);
         LogStarted(_logger, session.Hello.Mode, session.Hello.Cgroup, string.Join(", ", _runtimes.Names));
@@ -228,8 +223,11 @@ internal sealed partial class NativeEngine : ISandboxEngine
         }
     }
 
-    private Task<NativeLauncher> LaunchAsync(LauncherSession session) =>
-        NativeLauncher.StartAsync(session, _runtimes, _settings.Options, _loggers, _time);
+    private Task<NativeLauncher> LaunchAsync(LauncherSession session)
+    {
+        _capabilities = NativeHost.Capabilities(session.Hello, _runtimes, _settings.Options);
+        return NativeLauncher.StartAsync(session, _runtimes, _settings.Options, _loggers, _time);
+    }
 
     private async Task SuperviseAsync(LauncherCommand command, NativeLauncher launcher)
     {

@@ -55,6 +55,13 @@ internal static class NativeHost
         return limits;
     }
 
+    public static EngineCapabilities Capabilities(LauncherHello hello, GuestRuntimes runtimes, NativeEngineOptions options) =>
+        new(runtimes.Names, hello.Freezer != "none", hello.Descriptors.Contains("memoryPeak"), Unenforced(hello))
+        {
+            NoSnapshot = NoSnapshots(hello, options),
+            NoEgress = NoEgress(hello),
+        };
+
     /// <summary>Why no runtime can have a zygote here, or null.</summary>
     public static string? NoZygotes(LauncherHello hello, NativeEngineOptions options) =>
         !options.Zygotes ? "zygotes are switched off (Flint:Sandbox:Native:Zygotes)"
