@@ -88,9 +88,10 @@ internal sealed partial class GuestRuntimes
                 return null;
             }
 
+            using var stdout = process.StandardOutput;
             try
             {
-                var output = await process.StandardOutput.ReadToEndAsync(cancellationToken).WaitAsync(VersionLimit, cancellationToken);
+                var output = await stdout.ReadToEndAsync(cancellationToken).WaitAsync(VersionLimit, cancellationToken);
                 var match = NodeVersion().Match(output);
                 return match.Success ? match.Groups[1].Value : null;
             }
