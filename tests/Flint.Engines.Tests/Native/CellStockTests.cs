@@ -11,13 +11,18 @@ public sealed class CellStockTests : IDisposable
     private readonly ManualTimeProvider _time = new();
     private readonly List<Cell> _making = [];
     private readonly List<Cell> _discarded = [];
+    private readonly List<Cell> _made = [];
     private readonly CellStock _stock;
     private bool _zygoteUp = true;
     private uint _lastCell;
 
     public CellStockTests() => _stock = NewStock(4);
 
-    public void Dispose() => _stock.Dispose();
+    public void Dispose()
+    {
+        _stock.Dispose();
+        _made.ForEach(static cell => cell.Dispose());
+    }
 
     [Fact]
     public async Task A_first_request_waits_for_its_cell_and_more_are_made_ahead()
@@ -263,6 +268,7 @@ public sealed class CellStockTests : IDisposable
         var cell = _making[0];
         _making.RemoveAt(0);
         cell.OnReady(Descriptors.Streams(), []);
+        _made.Add(cell);
         return cell;
     }
 
