@@ -11,13 +11,7 @@ namespace Flint.Runtime.Guest;
 /// </summary>
 public sealed class GuestConnection
 {
-    /// <summary>
-    /// Reads that found bytes at once before the thread is left to others: a guest that never stops writing must not keep one that serves more than it,
-    /// as those do that wait for sockets.
-    /// </summary>
-    private const int ReadsInARow = 16;
-
-    /// <summary>Checking a larger result is long work for such a thread, too.</summary>
+    /// <summary>Checking a larger result is long work for a thread that others wait for.</summary>
     private const int LargeResult = 64 * 1024;
 
     private readonly ISandbox _sandbox;
@@ -38,6 +32,12 @@ public sealed class GuestConnection
 
     /// <summary>For a process whose handler is loaded already: a snapshot's fork, which takes one event.</summary>
     public static GuestConnection AfterInit(ISandbox sandbox, GuestLimits limits) => new(sandbox, limits) { IsUsable = true };
+
+    /// <summary>
+    /// Reads that found bytes at once before the thread is left to others: a guest that never stops writing must not keep one that serves more than it,
+    /// as those do that wait for sockets.
+    /// </summary>
+    internal int ReadsInARow { get; init; } = 16;
 
     /// <summary>False until the handler is loaded, and for ever after anything that ends the sandbox: no further invocation may be sent.</summary>
     public bool IsUsable { get; private set; }
