@@ -46,13 +46,19 @@ public sealed class GuestConnection
     /// Waits for READY, sends INIT, waits for INIT_OK. Null when the handler is loaded, else the guest's error.
     /// Throws <see cref="GuestProtocolException"/> or <see cref="GuestClosedException"/>.
     /// </summary>
-    public async Task<InvocationError?> InitAsync(GuestInit init, InvocationLog log, CancellationToken cancellationToken)
+    /// <param name="init">What the guest is told.</param>
+    /// <param name="log">Takes what it prints.</param>
+    /// <param name="cancellationToken">Ends the wait; the sandbox must be destroyed then.</param>
+    /// <param name="onReady">Called once, at READY.</param>
+    public async Task<InvocationError?> InitAsync(
+        GuestInit init, InvocationLog log, CancellationToken cancellationToken, Action? onReady = null)
     {
         BeginCall(log);
         try
         {
             Frame ready = await NextAsync(FrameKinds.Ready, log, cancellationToken).ConfigureAwait(false);
             CheckReady(ready.Body);
+            onReady?.Invoke();
             await _writer.WriteInitAsync(init, _limits.MaxResultBytes, cancellationToken).ConfigureAwait(false);
             Frame answer = await NextAsync(FrameKinds.WhileInit, log, cancellationToken).ConfigureAwait(false);
             InvocationError? error = answer.Kind == FrameKind.InitOk ? null : GuestErrors.Parse(answer.Body, out _);
