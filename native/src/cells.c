@@ -218,13 +218,8 @@ static void init_ready(struct loop *loop, struct cell *cell, const int *fds)
     if (cell->zygote) {
         memcpy(cell->guest_ends, fds + CELL_READY_FDS, sizeof cell->guest_ends);
     }
-    int result = memory_watch_open(&cell->memory, &loop->launcher->cgroups, cell->id, cell->path, fds[CELL_READY_FDS - 1], loop->registrar);
-    if (!result && cell->memory.crossed >= 0) {
-        result = loop_watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
-    }
-    if (!result && cell->memory.killed >= 0) {
-        result = loop_watch(loop, cell->memory.killed, cell->memory.v2 ? EPOLLPRI : EPOLLIN, &cell->from_killed);
-    }
+    memory_watch_place(&cell->memory, &loop->launcher->cgroups, cell->id, cell->path, fds[CELL_READY_FDS - 1], loop->registrar);
+    int result = cell->memory.on && cell->memory.v2 ? memory_begin(loop, cell) : 0;
     if (result) {
         cells_refuse(loop, cell, "cgroup", -result, strerror(-result));
     } else if (cell->zygote) {

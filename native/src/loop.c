@@ -190,8 +190,7 @@ static int begin(struct loop *loop)
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-    loop->slots = calloc(launcher->uid_count > 0 ? launcher->uid_count : 1, 1);
-    if (loop->epoll < 0 || !loop->slots || sigprocmask(SIG_BLOCK, &mask, NULL)) {
+    if (loop->epoll < 0 || slots_begin(loop) || sigprocmask(SIG_BLOCK, &mask, NULL)) {
         return -errno;
     }
     loop->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -91,6 +91,13 @@ struct tenant {
     char name[TENANT_MAX + 1];
 };
 
+// The guests' uids: as few as will do, since each has files of its own (root_write_slot), and none at once again.
+struct slots {
+    uint32_t next, end;          // those never used
+    uid_t *left;                 // a ring of those that were, the longest left first
+    uint32_t first, count, room;
+};
+
 struct loop {
     struct launcher *launcher;
     int epoll, signals, registrar;
@@ -102,8 +109,7 @@ struct loop {
     struct zygote *zygotes, *dead_zygotes;
     struct early_end *early_ends;
     struct tenant *tenants;
-    uint8_t *slots; // whether each is taken
-    uint32_t next_slot;
+    struct slots slots;
     bool low_pids_gone; // zygotes.c
     uint8_t message[MESSAGE_MAX];
 };
@@ -149,11 +155,13 @@ void cells_pass_on(struct loop *loop, struct cell *cell, size_t length);
 void timed_set(struct loop *loop, struct cell *cell, bool on);
 int timed_next(const struct loop *loop);
 void timed_run(struct loop *loop);
+int memory_begin(struct loop *loop, struct cell *cell);
 void memory_check(struct loop *loop, struct cell *cell);
 void memory_event(struct loop *loop, struct cell *cell);
 void registrar_event(struct loop *loop);
 
 // owners.c
+int slots_begin(struct loop *loop);
 uid_t slot_take(struct loop *loop); // 0: every one is taken
 void slot_leave(struct loop *loop, uid_t slot);
 struct tenant *tenant_take(struct loop *loop, struct text name);

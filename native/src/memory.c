@@ -58,21 +58,22 @@ static int write_one(const struct memory_watch *watch, const char *file, const c
     return write_text(watch->dir, name, text);
 }
 
-int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar)
+void memory_watch_place(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar)
 {
     watch->cell = cell;
     watch->tmp = tmp;
     watch->registrar = registrar;
-    if (!cgroup_serves(groups, CG_MEMORY, &watch->dir, &watch->v2)) {
-        return 0;
-    }
     snprintf(watch->path, sizeof watch->path, "%s", path);
+    watch->on = cgroup_serves(groups, CG_MEMORY, &watch->dir, &watch->v2);
+}
+
+int memory_watch_open(struct memory_watch *watch)
+{
     watch->usage = open_one(watch, watch->v2 ? "memory.current" : "memory.usage_in_bytes");
     watch->stat = open_one(watch, "memory.stat");
     if (watch->usage < 0 || watch->stat < 0) {
         return watch->usage < 0 ? watch->usage : watch->stat;
     }
-    watch->on = true;
     if (watch->v2) {
         watch->killed = open_one(watch, "memory.events");
         return watch->killed < 0 ? watch->killed : 0;
@@ -147,11 +148,11 @@ int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb, int64_t n
     if (!watch->on) {
         return 0;
     }
-    // v1's event is dear and most cells are short-lived: it is armed when this one's use has settled.
-    watch->next_check_ms = watch->v2 ? 0 : now_ms + CHECK_MS;
     if (!watch->v2) {
+        watch->next_check_ms = now_ms + CHECK_MS;
         return 0;
     }
+    watch->next_check_ms = 0;
     int result = set_high(watch, watch->limit);
     watch->armed = result ? 0 : watch->limit;
     return result;

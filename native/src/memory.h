@@ -31,7 +31,9 @@ enum memory_verdict { MEMORY_FINE, MEMORY_EXCEEDED };
 
 void memory_watch_init(struct memory_watch *watch);
 // When the cell is ready. Takes tmp over.
-int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar);
+void memory_watch_place(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar);
+// Opens what it looks at, on v2 at once; on v1 at the first check, since most cells have ended by then: what the kernel killed until then is known all the same.
+int memory_watch_open(struct memory_watch *watch);
 // When its limit is known.
 int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb, int64_t now_ms);
 // A fork of a snapshot has begun or ended. Takes tmp over; -1: none.
