@@ -26,19 +26,10 @@ internal sealed class RawOutput : IDisposable
         _pump = pump;
         _stdout = new Pipe(stdout, LogStream.Stdout);
         _stderr = new Pipe(stderr, LogStream.Stderr);
-        try
-        {
-            Libc.SetNonBlocking(stdout);
-            Libc.SetNonBlocking(stderr);
-            _stdout.Token = pump.Add(this, stdout);
-            _stderr.Token = pump.Add(this, stderr);
-        }
-        catch (IOException)
-        {
-            Libc.Close(stdout);
-            Libc.Close(stderr);
-            throw;
-        }
+        Libc.SetNonBlocking(stdout);
+        Libc.SetNonBlocking(stderr);
+        _stdout.Token = pump.Add(this, stdout);
+        _stderr.Token = pump.Add(this, stderr);
     }
 
     public void Attach(RawOutputHandler? handler)

@@ -8,8 +8,7 @@ namespace Flint.Server.Services;
 /// <summary>How a synchronous invocation ended.</summary>
 /// <param name="Row">Its record; in history already, but for one that was refused before it ran.</param>
 /// <param name="Error">As the dispatcher classified it; null when it completed.</param>
-/// <param name="Timings">Where its time went; not kept in history.</param>
-internal readonly record struct InvocationAnswer(InvocationRow Row, InvocationError? Error, InvocationTimings Timings);
+internal readonly record struct InvocationAnswer(InvocationRow Row, InvocationError? Error);
 
 /// <summary>Synchronous invocations: resolve, dispatch, record, answer. Thread-safe.</summary>
 internal sealed partial class InvocationService(
@@ -55,7 +54,7 @@ internal sealed partial class InvocationService(
         }
 
         LogEnded(Api.ProblemMapping.LogLevel(outcome.Error?.Type), id, row.Status, row.ErrorType ?? "none");
-        return new InvocationAnswer(row, outcome.Error, outcome.Timings);
+        return new InvocationAnswer(row, outcome.Error);
     }
 
     [LoggerMessage(EventId = 2301, Message = "Invocation {InvocationId} ended {Status}, error {ErrorType}")]

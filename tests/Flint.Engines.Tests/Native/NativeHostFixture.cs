@@ -80,9 +80,8 @@ public sealed class NativeHostFixture : IAsyncLifetime
             TmpMb = 64,
             Environment = new Dictionary<string, string>(),
         };
-        spec = adjust?.Invoke(spec) ?? spec;
-        var sandbox = await Engine.CreateAsync(spec, CancellationToken.None);
-        return await RunningGuest.InitAsync(sandbox, spec.MemoryMb);
+        var sandbox = await Engine.CreateAsync(adjust?.Invoke(spec) ?? spec, CancellationToken.None);
+        return await RunningGuest.InitAsync(sandbox);
     }
 }
 
@@ -102,7 +101,7 @@ public sealed class RunningGuest : IAsyncDisposable
 
     public CapturedLog LastLog { get; private set; } = CapturedLog.Empty;
 
-    public static async Task<RunningGuest> InitAsync(ISandbox sandbox, int memoryMb)
+    public static async Task<RunningGuest> InitAsync(ISandbox sandbox)
     {
         var guest = new RunningGuest(sandbox);
         using var limit = new CancellationTokenSource(Limit);
@@ -113,9 +112,7 @@ public sealed class RunningGuest : IAsyncDisposable
             FunctionName = "test",
             FunctionVersion = "$LATEST",
             InvokedFunctionArn = "arn:flint:lambda:local:default:function:test",
-            MemoryMb = memoryMb,
-            Environment = sandbox.GuestEnvironment,
-            Snapshot = sandbox.Template is not null,
+            MemoryMb = 128,
         };
         var error = await guest._connection.InitAsync(init, log, limit.Token);
         error.ShouldBeNull($"{error} {string.Join('\n', log.Complete().Lines)}");
