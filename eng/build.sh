@@ -13,10 +13,11 @@ releases=artifacts/releases
 stamp() {
   {
     find src native guest eng/build.sh Directory.Build.props Directory.Packages.props global.json \
-      \( -name build -o -name __pycache__ -o -name bin -o -name obj \) -prune -o -type f -print0 \
+      \( -name build -o -name __pycache__ -o -name bin -o -name obj -o -path guest/native \) -prune -o -type f -print0 \
       | LC_ALL=C sort -z | xargs -0 sha256sum
     dirname "$(readlink -f "$(find_dotnet)")"
     find_pythons
+    find_headers
     uname -m
   } | sha256sum | cut -c1-16
 }
@@ -50,7 +51,7 @@ build() {
   make -C native
   "$dotnet" publish src/Flint.Server -c Release --use-current-runtime --no-self-contained -o "$staging" -v minimal -p:UseSharedCompilation=false -p:DebugType=embedded
   cp native/build/flint-launcher "$staging/"
-  tar -C guest --exclude=__pycache__ --exclude=conformance --exclude='*.md' -cf - . | tar -C "$staging" --one-top-level=guest -xf -
+  tar -C guest --exclude=__pycache__ --exclude=conformance --exclude='*-walls.so' --exclude='*.md' -cf - . | tar -C "$staging" --one-top-level=guest -xf -
   # Sandboxes cannot write bytecode, so it is written here, for every interpreter; by hash, since a copy changes times.
   for python in $(find_pythons); do
     "$python" -I -m compileall -q --invalidation-mode unchecked-hash "$staging/guest"
@@ -67,6 +68,11 @@ if ((status != 0)); then
   die "the build failed; all of its output is in $log"
 fi
 
+for module in 'flint_zygote.abi3.so Python python3-dev' 'flint_zygote.node JavaScript nodejs (from NodeSource; in Debian: libnode-dev)'; do
+  read -r file language package <<<"$module"
+  [[ -e $staging/guest/native/$file ]] \
+    || say "$file was not built, since the interpreter's headers are not there: every $language sandbox starts an interpreter of its own, which is slower and larger. To change that: install $package and build again"
+done
 touch "$staging/complete"
 rm -rf "$release"
 mv "$staging" "$release"

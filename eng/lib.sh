@@ -44,6 +44,12 @@ find_node() {
   return 1
 }
 
+# Prints the headers that the zygotes' modules are built with; what is not there is not printed.
+find_headers() {
+  compgen -G '/usr/include/python3.[0-9]*/Python.h' || true
+  compgen -G '/usr/include/node/node_api.h' || true
+}
+
 # The command that gives root's rights without asking: nothing for root, "sudo -n", or failure.
 privilege() {
   if ((EUID == 0)); then

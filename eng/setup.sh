@@ -16,6 +16,8 @@ wants() { # wants <Debian package> <test command...>
 }
 
 has_header() { printf '#include <%s>\n' "$1" | gcc -E -x c - >/dev/null 2>&1; }
+has_python_header() { find_headers | grep -q Python.h; }
+has_node_header() { ! find_node >/dev/null || find_headers | grep -q node_api.h; }
 has_python() { [[ -n $(find_pythons) ]]; }
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_sanitizers() { printf 'int main(void){return 0;}' | gcc -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; }
@@ -27,7 +29,9 @@ check_packages() {
   wants libc6-dev test -e /usr/include/stdlib.h
   wants libseccomp-dev test -e /usr/include/seccomp.h
   wants python3 has_python
+  wants python3-dev has_python_header
   wants nodejs find_node
+  wants libnode-dev has_node_header
   if ((EUID != 0)); then
     wants uidmap have newuidmap
   fi
@@ -53,11 +57,12 @@ if ((${#packages[@]} > 0)); then
   apt_install "${packages[@]}" || for package in "${packages[@]}"; do apt_install "$package" || true; done
   check_packages
 fi
-optional=' qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql '
+optional=' python3-dev libnode-dev qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql '
 for package in "${packages[@]}"; do
   if [[ $optional == *" $package "* ]]; then
     case "$package" in
       nodejs) say "Node.js is missing: JavaScript functions are not available. Node 20 or newer comes from NodeSource or nodejs.org; it must be /usr/bin/node or /usr/local/bin/node." ;;
+      python3-dev | libnode-dev) say "$package is missing: every sandbox of that language starts an interpreter of its own, which is slower and larger. To change that: sudo apt-get install $package" ;;
       uidmap) say "uidmap is missing: sandboxes of an ordinary user share one uid. To change that: sudo apt-get install uidmap" ;;
       *) say "$package is missing: tests that need it are skipped (with CI set they fail). To change that: sudo apt-get install $package" ;;
     esac

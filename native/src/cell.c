@@ -20,23 +20,14 @@
 #include <unistd.h>
 
 #include "control.h"
-#include "egress.h"
 #include "guest.h"
 #include "root.h"
 #include "util.h"
 #include "walls.h"
-#include "zygote_wire.h"
+#include "snapshot.h"
+#include "snapshot_wire.h"
 
-// The guest's ends. 10 and above, so that taking 0 to 3 overwrites none of them.
-struct ends {
-    int channel, output, errors, null;
-    int control; // PID 1's own, to a forked guest
-};
-
-static _Noreturn void give_up(const struct cell_birth *birth, const char *phase, int error, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static _Noreturn void give_up(const struct cell_birth *birth, const char *phase, int error, const char *format, ...)
+_Noreturn void cell_give_up(const struct cell_birth *birth, const char *phase, int error, const char *format, ...)
 {
     struct cell_news news = {.kind = CELL_FAILED, .error = error};
     va_list arguments;
@@ -52,21 +43,20 @@ static _Noreturn void give_up(const struct cell_birth *birth, const char *phase,
 static void set_dumpable(const struct cell_birth *birth, bool on)
 {
     if (prctl(PR_SET_DUMPABLE, on || !wall_stands(WALL_DUMPABLE) ? 1 : 0, 0, 0, 0)) {
-        give_up(birth, "dumpable", errno, "prctl: %s", strerror(errno));
+        cell_give_up(birth, "dumpable", errno, "prctl: %s", strerror(errno));
     }
 }
 
 static void isolate_descriptors(const struct cell_birth *birth)
 {
-    int keep[2 * CG_ABILITIES + 2], count = 0;
+    int keep[2 * CG_ABILITIES + 1], count = 0;
     keep[count++] = birth->socket;
-    keep[count++] = birth->wires;
     for (size_t i = 0; i < birth->cgroups->count; i++) {
         keep[count++] = birth->cgroups->list[i].instance;
     }
     int result = close_all_but(keep, (size_t)count);
     if (result) {
-        give_up(birth, "descriptors", -result, "close_range: %s", strerror(-result));
+        cell_give_up(birth, "descriptors", -result, "close_range: %s", strerror(-result));
     }
 }
 
@@ -88,31 +78,24 @@ static void enter_namespaces(const struct cell_birth *birth)
     // In one call at a time where the order matters: what these cost the kernel is not the cell's to pay, so its cgroup comes after,
     // and the cgroup namespace, whose root is where one is, comes last.
     if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (wall_stands(WALL_NET) ? CLONE_NEWNET : 0))) {
-        give_up(birth, "namespaces", errno, "unshare: %s", strerror(errno));
+        cell_give_up(birth, "namespaces", errno, "unshare: %s", strerror(errno));
     }
     int result = wall_stands(WALL_NET) ? raise_loopback() : 0;
     if (result) {
-        give_up(birth, "network", -result, "lo up: %s", strerror(-result));
-    }
-    if (birth->wires >= 0) {
-        result = egress_wire(birth->wires);
-        if (result) {
-            give_up(birth, "network", -result, "wiring the cell: %s", strerror(-result));
-        }
-        close(birth->wires);
+        cell_give_up(birth, "network", -result, "lo up: %s", strerror(-result));
     }
     if (sethostname("sandbox", 7) || setdomainname("", 0)) {
-        give_up(birth, "hostname", errno, "sethostname: %s", strerror(errno));
+        cell_give_up(birth, "hostname", errno, "sethostname: %s", strerror(errno));
     }
     result = cgroup_make(birth->cgroups, birth->tenant, birth->path);
     for (size_t i = 0; i < birth->cgroups->count && !birth->forked && !result; i++) {
         result = cgroup_join(birth->cgroups->list[i].instance, birth->cgroups->list[i].v2, birth->path);
     }
     if (result) {
-        give_up(birth, "cgroup", -result, "entering %s: %s", birth->path, strerror(-result));
+        cell_give_up(birth, "cgroup", -result, "entering %s: %s", birth->path, strerror(-result));
     }
     if (!birth->forked && unshare(CLONE_NEWCGROUP)) {
-        give_up(birth, "namespaces", errno, "unshare cgroup: %s", strerror(errno));
+        cell_give_up(birth, "namespaces", errno, "unshare cgroup: %s", strerror(errno));
     }
     for (size_t i = 0; i < birth->cgroups->count; i++) {
         close(birth->cgroups->list[i].instance);
@@ -134,25 +117,25 @@ static void refuse_descriptors(const struct cell_birth *birth, int channel)
     enum { PASS_RIGHTS = 83 }; // SO_PASSRIGHTS, younger than many a header
     int off = 0;
     if (setsockopt(channel, SOL_SOCKET, PASS_RIGHTS, &off, sizeof off) && errno != ENOPROTOOPT) {
-        give_up(birth, "descriptors", errno, "refusing descriptors: %s", strerror(errno));
+        cell_give_up(birth, "descriptors", errno, "refusing descriptors: %s", strerror(errno));
     }
 }
 
-static struct ends make_ends(const struct cell_birth *birth, int worker[CELL_READY_FDS])
+struct ends cell_make_ends(const struct cell_birth *birth, int worker[CELL_READY_FDS])
 {
     int channel[2], output[2], errors[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) || pipe2(output, O_CLOEXEC) || pipe2(errors, O_CLOEXEC)) {
-        give_up(birth, "descriptors", errno, "%s", strerror(errno));
+        cell_give_up(birth, "descriptors", errno, "%s", strerror(errno));
     }
     refuse_descriptors(birth, channel[0]);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (null < 0 || tmp < 0) {
-        give_up(birth, "descriptors", errno, "%s", strerror(errno));
+        cell_give_up(birth, "descriptors", errno, "%s", strerror(errno));
     }
     struct ends ends = {move_up(channel[1]), move_up(output[1]), move_up(errors[1]), move_up(null), -1};
     if (ends.channel < 0 || ends.output < 0 || ends.errors < 0 || ends.null < 0) {
-        give_up(birth, "descriptors", EMFILE, "too few descriptors");
+        cell_give_up(birth, "descriptors", EMFILE, "too few descriptors");
     }
     worker[0] = channel[0];
     worker[1] = output[0];
@@ -166,10 +149,10 @@ static struct ends report_ready(const struct cell_birth *birth)
     struct cell_news news = {.kind = CELL_READY};
     int fds[CELL_READY_FDS + CELL_GUEST_FDS], control[2] = {-1, -1};
     size_t count = CELL_READY_FDS;
-    struct ends ends = make_ends(birth, fds);
+    struct ends ends = cell_make_ends(birth, fds);
     if (birth->forked) {
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control)) {
-            give_up(birth, "descriptors", errno, "%s", strerror(errno));
+            cell_give_up(birth, "descriptors", errno, "%s", strerror(errno));
         }
         const int guests[CELL_GUEST_FDS] = {ends.channel, ends.output, ends.errors, control[1]};
         memcpy(fds + count, guests, sizeof guests);
@@ -186,35 +169,38 @@ static struct ends report_ready(const struct cell_birth *birth)
 }
 
 // Waits for START. Orphans cannot exist yet, and the launcher's end ends the cell.
-static size_t receive_start(const struct cell_birth *birth, uint8_t *message, int *code)
+static size_t receive_start(const struct cell_birth *birth, uint8_t *message, int fds[CELL_START_FDS])
 {
     size_t count = 0;
-    ssize_t length = receive_packet(birth->socket, message, MESSAGE_MAX, code, 1, &count);
+    ssize_t length = receive_packet(birth->socket, message, MESSAGE_MAX, fds, CELL_START_FDS, &count);
     if (length <= 0) {
         _exit(0);
     }
-    if (count != 1) {
-        give_up(birth, "start", EPROTO, "START came without the code");
+    if (count < 1) {
+        cell_give_up(birth, "start", EPROTO, "START came without the code");
     }
     return (size_t)length;
 }
 
 // What a cell needs of START before its guest may see it: /tmp's size, the code. A cell runs one guest, so the message is kept.
-static struct start_request take_start(const struct cell_birth *birth)
+// freezer: the cell's directory in the freezer's hierarchy, when that came along, or -1.
+static struct start_request take_start(const struct cell_birth *birth, int *freezer)
 {
     static uint8_t message[MESSAGE_MAX];
     struct request request;
-    int code = -1;
-    size_t length = receive_start(birth, message, &code);
+    int fds[CELL_START_FDS] = {-1, -1};
+    size_t length = receive_start(birth, message, fds);
+    const int code = fds[0];
+    *freezer = fds[1];
     if (!control_parse(message, length, &request) || request.op != OP_START) {
-        give_up(birth, "start", EPROTO, "START does not parse");
+        cell_give_up(birth, "start", EPROTO, "START does not parse");
     }
     int result = root_size_tmp(request.start.tmp_mb);
     if (result) {
-        give_up(birth, "tmp", -result, "sizing /tmp to %u MB: %s", request.start.tmp_mb, strerror(-result));
+        cell_give_up(birth, "tmp", -result, "sizing /tmp to %u MB: %s", request.start.tmp_mb, strerror(-result));
     }
     if (syscall(SYS_move_mount, code, "", AT_FDCWD, "/var/task", MOVE_MOUNT_F_EMPTY_PATH)) {
-        give_up(birth, "code", errno, "mounting at /var/task: %s", strerror(errno));
+        cell_give_up(birth, "code", errno, "mounting at /var/task: %s", strerror(errno));
     }
     close(code);
     return request.start;
@@ -227,17 +213,18 @@ static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends
     static char *arguments[ARGUMENTS_MAX + 1], *environment[ENVIRONMENT_MAX + 1];
     char *free_storage = storage;
     int report[2];
-    const struct start_request start = take_start(birth);
+    int freezer; // comes for snapshots only
+    const struct start_request start = take_start(birth, &freezer);
     control_unpack(&start.arguments, &free_storage, arguments);
     control_unpack(&start.environment, &free_storage, environment);
     memcpy(cwd, start.cwd.data, start.cwd.length);
     cwd[start.cwd.length] = 0;
     if (pipe2(report, O_CLOEXEC)) {
-        give_up(birth, "start", errno, "pipe: %s", strerror(errno));
+        cell_give_up(birth, "start", errno, "pipe: %s", strerror(errno));
     }
     int report_high = move_up(report[1]);
     if (report_high < 0) {
-        give_up(birth, "start", -report_high, "pipe: %s", strerror(-report_high));
+        cell_give_up(birth, "start", -report_high, "pipe: %s", strerror(-report_high));
     }
     const struct guest guest = {.uid = birth->slot, .gid = birth->slot, .max_files = start.max_files, .channel = ends->channel,
                                 .output = ends->output, .errors = ends->errors, .null = ends->null, .report = report_high, .cwd = cwd,
@@ -247,7 +234,7 @@ static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends
         guest_become(&guest);
     }
     if (pid < 0) {
-        give_up(birth, "fork", errno, "fork: %s", strerror(errno));
+        cell_give_up(birth, "fork", errno, "fork: %s", strerror(errno));
     }
     close(report_high);
     close(ends->channel);
@@ -258,7 +245,7 @@ static pid_t start_guest(const struct cell_birth *birth, const struct ends *ends
     ssize_t got = read(report[0], &failure, sizeof failure);
     if (got == (ssize_t)sizeof failure) {
         failure.phase[sizeof failure.phase - 1] = 0;
-        give_up(birth, failure.phase, failure.error, "%.200s: %s", strcmp(failure.phase, "cwd") == 0 ? cwd : arguments[0],
+        cell_give_up(birth, failure.phase, failure.error, "%.200s: %s", strcmp(failure.phase, "cwd") == 0 ? cwd : arguments[0],
                 strerror(failure.error));
     }
     close(report[0]);
@@ -286,7 +273,7 @@ static _Noreturn void reap(const struct cell_birth *birth, pid_t guest)
             _exit(0); // and with it whatever the guest left behind
         }
         if (pid < 0 && errno != EINTR) {
-            give_up(birth, "wait", errno, "waitpid: %s", strerror(errno));
+            cell_give_up(birth, "wait", errno, "waitpid: %s", strerror(errno));
         }
     }
 }
@@ -294,12 +281,18 @@ static _Noreturn void reap(const struct cell_birth *birth, pid_t guest)
 // Gives a forked guest, which waits for it, its GO.
 static void let_go(const struct cell_birth *birth, const struct ends *ends)
 {
-    const struct zygote_go go = {.kind = ZYGOTE_GO};
-    take_start(birth);
+    const struct snapshot_word go = {.kind = WORD_GO};
+    struct snapshot_guest guest = {.birth = birth, .filter = birth->snapshot_filter, .control = ends->control};
+    const struct start_request start = take_start(birth, &guest.freezer);
     set_dumpable(birth, false);
+    if (start.flags & START_SNAPSHOT) {
+        int instance;
+        cgroup_serves(birth->cgroups, CG_FREEZE, &instance, &guest.v2);
+        snapshot_run(&guest);
+    }
     int result = send_packet(ends->control, &go, sizeof go, NULL, 0);
     if (result && result != -EPIPE) { // it has ended, which the launcher knows
-        give_up(birth, "start", -result, "telling the guest to go: %s", strerror(-result));
+        cell_give_up(birth, "start", -result, "telling the guest to go: %s", strerror(-result));
     }
     close(ends->control);
 }
@@ -312,13 +305,13 @@ static _Noreturn void attend(const struct cell_birth *birth, const struct ends *
     sigaddset(&mask, SIGCHLD); // blocked, as the launcher has it
     struct pollfd waits[] = {{.fd = birth->socket, .events = POLLIN}, {.fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN}};
     if (waits[1].fd < 0) {
-        give_up(birth, "wait", errno, "signalfd: %s", strerror(errno));
+        cell_give_up(birth, "wait", errno, "signalfd: %s", strerror(errno));
     }
     for (bool started = false;;) {
         struct signalfd_siginfo ignored[8];
         if (poll(waits, 2, -1) < 0) {
             if (errno != EINTR) {
-                give_up(birth, "wait", errno, "poll: %s", strerror(errno));
+                cell_give_up(birth, "wait", errno, "poll: %s", strerror(errno));
             }
             continue;
         }
@@ -349,7 +342,7 @@ _Noreturn void cell_run(const struct cell_birth *birth)
     enter_namespaces(birth);
     int result = root_enter_cell(birth->slot, &failure);
     if (result) {
-        give_up(birth, "root", -result, "%s %s: %s", failure.step, failure.subject, strerror(-result));
+        cell_give_up(birth, "root", -result, "%s %s: %s", failure.step, failure.subject, strerror(-result));
     }
     struct ends ends = report_ready(birth);
     if (birth->forked) {

@@ -66,6 +66,7 @@ void cells_try_remove(struct loop *loop, struct cell *cell)
 static void guest_ended(struct loop *loop, void *owner, int status)
 {
     struct cell *cell = owner;
+    cells_news(loop, cell); // a fork of it may have ended before
     if (cell->started && !cell->told_end && !cell->failed) {
         tell_exited(loop, cell, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
     } else if ((cell->state == CELL_MAKING || cell->state == CELL_WAITING) && !cell->failed) {
@@ -109,8 +110,8 @@ static bool clone_cell(struct loop *loop, struct cell *cell)
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
         const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .tenant = cell->tenant->name, .path = cell->path,
-                                         .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .socket = pair[1],
-                                         .forked = cell->zygote != 0, .wires = cell->egress ? loop->launcher->egress.wires : -1};
+                                         .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .snapshot_filter = &loop->launcher->snapshot_filter, .socket = pair[1],
+                                         .forked = cell->zygote != 0};
         cell_run(&birth);
     }
     int error = errno;
@@ -148,8 +149,8 @@ void cells_make(struct loop *loop, const struct request *request)
         refuse_making(loop, id, "tenant", EINVAL, "not a tenant's name: 1 to 64 letters, digits, '.', '_', '-'");
         return;
     }
-    if (make->network > NETWORK_EGRESS || (make->network == NETWORK_EGRESS && !loop->launcher->egress.ready)) {
-        refuse_making(loop, id, "network", ENOTSUP, "this host gives cells no network; HELLO says why");
+    if (make->network != NETWORK_NONE) {
+        refuse_making(loop, id, "network", ENOTSUP, "there is no network for cells");
         return;
     }
     if (make->zygote && !zygotes_usable(loop, make->zygote)) {
@@ -172,7 +173,6 @@ void cells_make(struct loop *loop, const struct request *request)
     cell->tenant = owner;
     cell->socket = -1;
     cell->zygote = make->zygote;
-    cell->egress = make->network == NETWORK_EGRESS;
     cell->init = (struct child){.owner = cell, .ended = init_ended};
     cell->guest = (struct child){.owner = cell, .ended = guest_ended};
     memset(cell->worker_ends, 0xff, sizeof cell->worker_ends);
@@ -218,13 +218,8 @@ static void init_ready(struct loop *loop, struct cell *cell, const int *fds)
     if (cell->zygote) {
         memcpy(cell->guest_ends, fds + CELL_READY_FDS, sizeof cell->guest_ends);
     }
-    int result = memory_watch_open(&cell->memory, &loop->launcher->cgroups, cell->id, cell->path, fds[CELL_READY_FDS - 1], loop->registrar);
-    if (!result && cell->memory.crossed >= 0) {
-        result = loop_watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
-    }
-    if (!result && cell->memory.killed >= 0) {
-        result = loop_watch(loop, cell->memory.killed, cell->memory.v2 ? EPOLLPRI : EPOLLIN, &cell->from_killed);
-    }
+    memory_watch_place(&cell->memory, &loop->launcher->cgroups, cell->id, cell->path, fds[CELL_READY_FDS - 1], loop->registrar);
+    int result = cell->memory.on && cell->memory.v2 ? memory_begin(loop, cell) : 0;
     if (result) {
         cells_refuse(loop, cell, "cgroup", -result, strerror(-result));
     } else if (cell->zygote) {
@@ -234,13 +229,37 @@ static void init_ready(struct loop *loop, struct cell *cell, const int *fds)
     }
 }
 
+static void fork_news(struct loop *loop, struct cell *cell, const struct cell_news *news, int *fds)
+{
+    if (news->kind == CELL_FORK_EXITED) {
+        tell_fork_exited(loop, cell, news->code, news->signal);
+        memory_watch_fork(&cell->memory, -1);
+        return;
+    }
+    memory_watch_fork(&cell->memory, fds[CELL_READY_FDS - 1]);
+    cell->fork = news->number;
+    tell_forked(loop, cell, fds);
+    memory_check(loop, cell);
+}
+
 void cells_news(struct loop *loop, struct cell *cell)
 {
     while (cell->socket >= 0) {
-        struct cell_news news;
+        union {
+            struct cell_news one;
+            struct cell_unsafe unsafe;
+        } packet;
+        const bool live = !cell->told_end && !cell->failed;
         int fds[CELL_READY_FDS + CELL_GUEST_FDS];
         size_t count = 0;
-        ssize_t got = receive_packet(cell->socket, &news, sizeof news, fds, CELL_READY_FDS + CELL_GUEST_FDS, &count);
+        ssize_t got = receive_packet(cell->socket, &packet, sizeof packet, fds, CELL_READY_FDS + CELL_GUEST_FDS, &count);
+        struct cell_news news = packet.one;
+        if (got == (ssize_t)sizeof packet.unsafe && news.kind == CELL_UNSAFE) {
+            if (live) {
+                tell_unsafe(loop, cell, &packet.unsafe.findings);
+            }
+            continue;
+        }
         if (got != (ssize_t)sizeof news) {
             if (got != -EAGAIN) {
                 loop_unwatch(loop, cell->socket); // its death is heard by SIGCHLD
@@ -249,6 +268,10 @@ void cells_news(struct loop *loop, struct cell *cell)
         }
         if (news.kind == CELL_READY && count == CELL_READY_FDS + (cell->zygote ? CELL_GUEST_FDS : 0) && cell->state == CELL_MAKING) {
             init_ready(loop, cell, fds);
+            continue;
+        }
+        if (live && ((news.kind == CELL_FORKED && count == CELL_READY_FDS) || (news.kind == CELL_FORK_EXITED && news.number == cell->fork && cell->fork))) {
+            fork_news(loop, cell, &news, fds);
             continue;
         }
         for (size_t i = 0; i < count; i++) {

@@ -12,6 +12,8 @@
 
 enum { SOCKET_BYTES = 32 << 20 };
 
+const char *const leaf_names[LEAF_COUNT] = {[LEAF_TEMPLATE] = "t", [LEAF_FORKS] = "i"};
+
 void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell)
 {
     snprintf(path, CELL_PATH_MAX, "%s/c%u", tenant, cell);
@@ -159,15 +161,40 @@ int cgroup_limit(const struct cgroups *groups, const char *path, const struct st
     return result;
 }
 
+static int remove_dir(int dir, const char *path)
+{
+    return unlinkat(dir, path, AT_REMOVEDIR) && errno != ENOENT ? -errno : 0;
+}
+
+static int remove_leaves(int dir, const char *path)
+{
+    char name[CELL_PATH_MAX + 8];
+    int result = 0;
+    for (int leaf = 0; leaf < LEAF_COUNT && !result; leaf++) {
+        snprintf(name, sizeof name, "%s/%s", path, leaf_names[leaf]);
+        result = remove_dir(dir, name);
+    }
+    return result;
+}
+
 int cgroup_remove(const struct cgroups *groups, const char *path)
 {
     int result = 0;
     for (size_t i = 0; i < groups->count; i++) {
-        if (unlinkat(groups->list[i].instance, path, AT_REMOVEDIR) && errno != ENOENT) {
-            result = -errno;
+        int dir = groups->list[i].instance, removed = remove_dir(dir, path);
+        if (removed == -EBUSY && remove_leaves(dir, path) == 0) {
+            removed = remove_dir(dir, path);
         }
+        result = removed ? removed : result;
     }
     return result;
+}
+
+int cgroup_open_freezer(const struct cgroups *groups, const char *path)
+{
+    int dir;
+    bool v2;
+    return cgroup_serves(groups, CG_FREEZE, &dir, &v2) ? openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 void cgroup_thaw(const struct cgroups *groups, const char *path)
@@ -179,6 +206,11 @@ void cgroup_thaw(const struct cgroups *groups, const char *path)
         int result = set(dir, path, "freezer.state", "THAWED");
         if (result && result != -ENOENT) {
             diag("cannot thaw %s: %s", path, strerror(-result));
+        }
+        for (int leaf = 0; leaf < LEAF_COUNT; leaf++) {
+            char name[CELL_PATH_MAX + 8];
+            snprintf(name, sizeof name, "%s/%s", path, leaf_names[leaf]);
+            set(dir, name, "freezer.state", "THAWED"); // most cells have none
         }
     }
 }

@@ -28,6 +28,10 @@ struct cgroups {
 
 enum { CELL_PATH_MAX = TENANT_MAX + 16 };
 
+// Below a snapshot's cell in the freezer's hierarchy (leaves.h).
+enum leaf { LEAF_TEMPLATE, LEAF_FORKS, LEAF_COUNT };
+extern const char *const leaf_names[LEAF_COUNT];
+
 struct cgroup_owner {
     bool give; // chown to uid and gid; else the caller already is the owner
     uid_t uid;
@@ -51,6 +55,8 @@ int cgroup_join(int instance, bool v2, const char *path);
 int cgroup_limit(const struct cgroups *groups, const char *path, const struct start_request *start, uint32_t own);
 // -EBUSY: try again later.
 int cgroup_remove(const struct cgroups *groups, const char *path);
+// The cell's directory in the freezer's hierarchy, below which a snapshot has its leaves; or -1.
+int cgroup_open_freezer(const struct cgroups *groups, const char *path);
 void cgroup_thaw(const struct cgroups *groups, const char *path);
 // Fills descriptors in the order in which HELLO lists them; returns their number.
 int cgroup_descriptors(const struct cgroups *groups, const char *path, int fds[3]);

@@ -20,7 +20,9 @@ enum op {
     OP_GONE = 0x85,
     OP_ZYGOTE_READY = 0x86,
     OP_ZYGOTE_GONE = 0x87,
-    OP_EGRESS = 0x8b,
+    OP_FORKED = 0x88,
+    OP_FORK_EXITED = 0x89,
+    OP_UNSAFE = 0x8a,
 };
 
 enum {

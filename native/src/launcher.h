@@ -5,7 +5,6 @@
 #include <sys/types.h>
 
 #include "cgroup.h"
-#include "egress.h"
 #include "missing.h"
 
 enum mode { MODE_ROOT, MODE_SUBUID, MODE_SINGLE_UID };
@@ -14,7 +13,6 @@ struct options {
     bool probe;
     const char *connect, *instance, *code, *runtime, *root, *cgroup;
     uint32_t uid_base, uid_count;
-    struct egress_options egress;
 };
 
 // All that the stub has found out and made ready for the event loop.
@@ -25,8 +23,7 @@ struct launcher {
     uint32_t gid_base;
     struct cgroups cgroups;
     struct missing missing;
-    struct sock_fprog filter;
-    struct egress egress;
+    struct sock_fprog filter, snapshot_filter;
     bool seccomp;
     int control; // to the worker
     int life;    // at its end when the stub is gone or wants the loop to finish

@@ -54,7 +54,7 @@ static bool serve_one(struct loop *loop, const struct request *request, size_t l
     case OP_SNAPSHOT:
     case OP_RENEW:
         if (cell) {
-            cells_refuse(loop, cell, "snapshot", ENOTSUP, "there are no snapshots");
+            cells_pass_on(loop, cell, length);
         }
         break;
     default:
@@ -125,10 +125,6 @@ static void handle(struct loop *loop, const struct epoll_event *event)
         }
         registrar_event(loop);
         break;
-    case FROM_WARDEN:
-        diag("the network's warden is gone"); // the rules could no longer follow the host's addresses: better none than stale ones
-        loop->stop = true;
-        break;
     case FROM_CELL:
         cells_news(loop, source->owner);
         break;
@@ -194,8 +190,7 @@ static int begin(struct loop *loop)
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-    loop->slots = calloc(launcher->uid_count > 0 ? launcher->uid_count : 1, 1);
-    if (loop->epoll < 0 || !loop->slots || sigprocmask(SIG_BLOCK, &mask, NULL)) {
+    if (loop->epoll < 0 || slots_begin(loop) || sigprocmask(SIG_BLOCK, &mask, NULL)) {
         return -errno;
     }
     loop->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -206,16 +201,12 @@ static int begin(struct loop *loop)
     loop->from_life.kind = FROM_LIFE;
     loop->from_signal.kind = FROM_SIGNAL;
     loop->from_registrar.kind = FROM_REGISTRAR;
-    loop->from_warden.kind = FROM_WARDEN;
     int result = loop_watch(loop, launcher->control, EPOLLIN, &loop->from_worker);
     if (!result) {
         result = loop_watch(loop, launcher->life, EPOLLIN, &loop->from_life);
     }
     if (!result) {
         result = loop_watch(loop, loop->signals, EPOLLIN, &loop->from_signal);
-    }
-    if (!result && launcher->egress.ready) {
-        result = loop_watch(loop, launcher->egress.wires, 0, &loop->from_warden); // its end alone
     }
     loop->registrar = -1;
     int dir;
@@ -241,9 +232,6 @@ int loop_run(struct launcher *launcher)
         return 1;
     }
     tell_hello(loop);
-    if (launcher->egress.ready) {
-        tell_egress(loop);
-    }
     while (!loop->stop) {
         struct epoll_event events[64];
         int count = epoll_wait(loop->epoll, events, 64, timed_next(loop));

@@ -15,7 +15,7 @@
 
 enum { BUCKETS = 1024, REMOVE_RETRY_MS = 10 };
 
-enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED, FROM_ZYGOTE, FROM_WARDEN };
+enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED, FROM_ZYGOTE };
 
 struct cell;
 struct loop;
@@ -49,7 +49,6 @@ struct cell {
     enum cell_state state;
     struct child init; // its PID 1
     struct child guest; // forked from a zygote
-    bool egress;
     uint32_t zygote;    // the id of that zygote; 0: the guest is exec'ed by PID 1
     bool entered;       // the forked guest is in its cell
     struct cell *fork_next; // among those that wait for their zygote
@@ -59,6 +58,8 @@ struct cell {
     char path[CELL_PATH_MAX];
     int socket;
     bool started, told_end, failed, memory_hit;
+    bool snapshot;      // was started as one
+    uint32_t fork;      // the number of the running fork; 0: none
     struct memory_watch memory;
     unsigned attempts;
     int64_t remove_ms;
@@ -90,19 +91,25 @@ struct tenant {
     char name[TENANT_MAX + 1];
 };
 
+// The guests' uids: as few as will do, since each has files of its own (root_write_slot), and none at once again.
+struct slots {
+    uint32_t next, end;          // those never used
+    uid_t *left;                 // a ring of those that were, the longest left first
+    uint32_t first, count, room;
+};
+
 struct loop {
     struct launcher *launcher;
     int epoll, signals, registrar;
     struct outbox outbox;
     bool stop;
-    struct source from_worker, from_life, from_signal, from_registrar, from_warden;
+    struct source from_worker, from_life, from_signal, from_registrar;
     struct cell *buckets[BUCKETS], *timed, *dead;
     struct child *children[BUCKETS];
     struct zygote *zygotes, *dead_zygotes;
     struct early_end *early_ends;
     struct tenant *tenants;
-    uint8_t *slots; // whether each is taken
-    uint32_t next_slot;
+    struct slots slots;
     bool low_pids_gone; // zygotes.c
     uint8_t message[MESSAGE_MAX];
 };
@@ -141,16 +148,20 @@ void zygotes_leave(struct loop *loop, struct cell *cell);
 
 // start.c: length is that of the message in loop->message, which goes to PID 1 as it is.
 void cells_start(struct loop *loop, struct cell *cell, const struct start_request *request, size_t length);
+// SNAPSHOT and RENEW are PID 1's to do.
+void cells_pass_on(struct loop *loop, struct cell *cell, size_t length);
 
 // timed.c
 void timed_set(struct loop *loop, struct cell *cell, bool on);
 int timed_next(const struct loop *loop);
 void timed_run(struct loop *loop);
+int memory_begin(struct loop *loop, struct cell *cell);
 void memory_check(struct loop *loop, struct cell *cell);
 void memory_event(struct loop *loop, struct cell *cell);
 void registrar_event(struct loop *loop);
 
 // owners.c
+int slots_begin(struct loop *loop);
 uid_t slot_take(struct loop *loop); // 0: every one is taken
 void slot_leave(struct loop *loop, uid_t slot);
 struct tenant *tenant_take(struct loop *loop, struct text name);
@@ -159,9 +170,12 @@ void tenant_leave(struct loop *loop, struct tenant *tenant);
 // tell.c
 void tell(struct loop *loop, const struct message *message, int *fds, size_t count);
 void tell_hello(struct loop *loop);
-void tell_egress(struct loop *loop);
 void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
 void tell_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal);
+// fds: CELL_READY_FDS - 1 of them are the worker's.
+void tell_forked(struct loop *loop, struct cell *cell, int *fds);
+void tell_fork_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal);
+void tell_unsafe(struct loop *loop, struct cell *cell, const struct findings *findings);
 void tell_gone(struct loop *loop, uint32_t id, const char *trouble);
 void tell_zygote_ready(struct loop *loop, const struct zygote *zygote);
 void tell_zygote_gone(struct loop *loop, uint32_t id, int status, const char *text);

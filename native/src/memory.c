@@ -23,7 +23,7 @@ enum {
 
 void memory_watch_init(struct memory_watch *watch)
 {
-    *watch = (struct memory_watch){.usage = -1, .stat = -1, .tmp = -1, .crossed = -1, .killed = -1, .registrar = -1};
+    *watch = (struct memory_watch){.usage = -1, .stat = -1, .tmp = -1, .fork_tmp = -1, .crossed = -1, .killed = -1, .registrar = -1};
 }
 
 void memory_watch_close(struct memory_watch *watch)
@@ -33,6 +33,7 @@ void memory_watch_close(struct memory_watch *watch)
     close_fd(&watch->usage);
     close_fd(&watch->stat);
     close_fd(&watch->tmp);
+    close_fd(&watch->fork_tmp);
     close_fd(&watch->crossed);
     close_fd(&watch->killed);
 }
@@ -57,21 +58,22 @@ static int write_one(const struct memory_watch *watch, const char *file, const c
     return write_text(watch->dir, name, text);
 }
 
-int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar)
+void memory_watch_place(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar)
 {
     watch->cell = cell;
     watch->tmp = tmp;
     watch->registrar = registrar;
-    if (!cgroup_serves(groups, CG_MEMORY, &watch->dir, &watch->v2)) {
-        return 0;
-    }
     snprintf(watch->path, sizeof watch->path, "%s", path);
+    watch->on = cgroup_serves(groups, CG_MEMORY, &watch->dir, &watch->v2);
+}
+
+int memory_watch_open(struct memory_watch *watch)
+{
     watch->usage = open_one(watch, watch->v2 ? "memory.current" : "memory.usage_in_bytes");
     watch->stat = open_one(watch, "memory.stat");
     if (watch->usage < 0 || watch->stat < 0) {
         return watch->usage < 0 ? watch->usage : watch->stat;
     }
-    watch->on = true;
     if (watch->v2) {
         watch->killed = open_one(watch, "memory.events");
         return watch->killed < 0 ? watch->killed : 0;
@@ -146,11 +148,11 @@ int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb, int64_t n
     if (!watch->on) {
         return 0;
     }
-    // v1's event is dear and most cells are short-lived: it is armed when this one's use has settled.
-    watch->next_check_ms = watch->v2 ? 0 : now_ms + CHECK_MS;
     if (!watch->v2) {
+        watch->next_check_ms = now_ms + CHECK_MS;
         return 0;
     }
+    watch->next_check_ms = 0;
     int result = set_high(watch, watch->limit);
     watch->armed = result ? 0 : watch->limit;
     return result;
@@ -179,11 +181,22 @@ static uint64_t stat_field(const char *text, const char *name)
     return 0;
 }
 
+void memory_watch_fork(struct memory_watch *watch, int tmp)
+{
+    close_fd(&watch->fork_tmp);
+    watch->fork_tmp = tmp;
+}
+
+static uint64_t used_in(int tmp)
+{
+    struct statfs info;
+    return tmp < 0 || fstatfs(tmp, &info) ? 0 : (uint64_t)(info.f_blocks - info.f_bfree) * (uint64_t)info.f_bsize;
+}
+
 // What of the use does not count: file cache that can be dropped, and /tmp.
 static uint64_t excused(const struct memory_watch *watch)
 {
     static char text[16384];
-    struct statfs tmp;
     uint64_t result = 0;
     ssize_t length = pread(watch->stat, text, sizeof text - 1, 0);
     if (length > 0) {
@@ -191,10 +204,7 @@ static uint64_t excused(const struct memory_watch *watch)
         result = watch->v2 ? stat_field(text, "active_file") + stat_field(text, "inactive_file") + stat_field(text, "slab_reclaimable")
                            : stat_field(text, "total_active_file") + stat_field(text, "total_inactive_file");
     }
-    if (fstatfs(watch->tmp, &tmp) == 0) {
-        result += (uint64_t)(tmp.f_blocks - tmp.f_bfree) * (uint64_t)tmp.f_bsize;
-    }
-    return result;
+    return result + used_in(watch->tmp) + used_in(watch->fork_tmp);
 }
 
 static bool event_will_come(const struct memory_watch *watch, uint64_t usage)

@@ -16,6 +16,7 @@ struct memory_watch {
     int registrar; // borrowed; v1
     char path[CELL_PATH_MAX];
     int usage, stat, tmp; // descriptors; tmp is the cell's /tmp
+    int fork_tmp;         // that of a snapshot's running fork, beside it; -1: none
     int crossed;          // v1: eventfd that tells a threshold was crossed
     int killed;           // v1: eventfd of the kernel's out-of-memory handling; v2: memory.events, which polls as urgent
     uint64_t limit, last_usage;
@@ -30,9 +31,13 @@ enum memory_verdict { MEMORY_FINE, MEMORY_EXCEEDED };
 
 void memory_watch_init(struct memory_watch *watch);
 // When the cell is ready. Takes tmp over.
-int memory_watch_open(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar);
+void memory_watch_place(struct memory_watch *watch, const struct cgroups *groups, uint32_t cell, const char *path, int tmp, int registrar);
+// Opens what it looks at, on v2 at once; on v1 at the first check, since most cells have ended by then: what the kernel killed until then is known all the same.
+int memory_watch_open(struct memory_watch *watch);
 // When its limit is known.
 int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb, int64_t now_ms);
+// A fork of a snapshot has begun or ended. Takes tmp over; -1: none.
+void memory_watch_fork(struct memory_watch *watch, int tmp);
 // After an event, or when the time has come.
 enum memory_verdict memory_watch_check(struct memory_watch *watch, int64_t now_ms);
 // v1: the registrar has done what it was asked.

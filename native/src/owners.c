@@ -4,32 +4,46 @@
 
 #include "loop.h"
 
-enum { SLOT_FIRST = 1000, SLOT_NOBODY = 65534 };
+enum {
+    SLOT_FIRST = 1000,
+    SLOT_NOBODY = 65534,
+    SLOTS_RESTING = 256, // so many others were left since, when a uid is taken again
+};
+
+int slots_begin(struct loop *loop)
+{
+    const uint32_t count = loop->launcher->uid_count;
+    struct slots *slots = &loop->slots;
+    slots->next = count > 2 * SLOT_FIRST ? SLOT_FIRST : 1;
+    slots->end = count;
+    slots->room = count;
+    slots->left = calloc(count > 0 ? count : 1, sizeof *slots->left);
+    return slots->left ? 0 : -ENOMEM;
+}
 
 uid_t slot_take(struct loop *loop)
 {
-    struct launcher *launcher = loop->launcher;
-    if (launcher->mode == MODE_SINGLE_UID) {
+    struct slots *slots = &loop->slots;
+    if (loop->launcher->mode == MODE_SINGLE_UID) {
         return SLOT_FIRST; // the one that the namespace has
     }
-    uint32_t first = launcher->uid_count > 2 * SLOT_FIRST ? SLOT_FIRST : 1;
-    for (uint32_t tried = 0; tried < launcher->uid_count; tried++) {
-        uint32_t slot = loop->next_slot++;
-        if (loop->next_slot >= launcher->uid_count) {
-            loop->next_slot = first;
-        }
-        if (slot >= first && slot < launcher->uid_count && slot != SLOT_NOBODY && !loop->slots[slot]) {
-            loop->slots[slot] = 1;
-            return slot;
-        }
+    if (slots->next == SLOT_NOBODY) {
+        slots->next++;
     }
-    return 0;
+    if (slots->count >= SLOTS_RESTING || (slots->next >= slots->end && slots->count > 0)) {
+        uid_t slot = slots->left[slots->first];
+        slots->first = (slots->first + 1) % slots->room;
+        slots->count--;
+        return slot;
+    }
+    return slots->next < slots->end ? slots->next++ : 0;
 }
 
 void slot_leave(struct loop *loop, uid_t slot)
 {
+    struct slots *slots = &loop->slots;
     if (loop->launcher->mode != MODE_SINGLE_UID) {
-        loop->slots[slot] = 0;
+        slots->left[(slots->first + slots->count++) % slots->room] = slot;
     }
 }
 

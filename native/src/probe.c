@@ -10,18 +10,6 @@
 
 enum { TRIAL_CELL = 1 };
 
-// What the outer init said of itself and the host: it alone knows some of that.
-static char hello[MESSAGE_MAX];
-
-static void keep_hello(const uint8_t *message, size_t length)
-{
-    size_t text = length - 8 - 4;
-    if (length > 12 && text < sizeof hello) {
-        memcpy(hello, message + 12, text);
-        hello[text] = 0;
-    }
-}
-
 static void cannot_begin(struct launcher *launcher, int report)
 {
     char text[300];
@@ -58,11 +46,14 @@ static void trial_failed(struct launcher *launcher, const uint8_t *message, size
                 parts[0].text, (int)parts[1].length, parts[1].text);
 }
 
-// False when something is to be told beside what HELLO said.
-static bool trial(struct launcher *launcher, int worker, int report)
+static void trial(struct launcher *launcher, int worker, int report)
 {
     static uint8_t message[MESSAGE_MAX];
     struct message make;
+    message_begin(&make, OP_MAKE, TRIAL_CELL);
+    message_text(&make, "probe");
+    message_u32(&make, 0);
+    message_u32(&make, NETWORK_NONE);
     for (;;) {
         int fds[MESSAGE_FDS_MAX];
         size_t count = 0;
@@ -72,27 +63,19 @@ static bool trial(struct launcher *launcher, int worker, int report)
         }
         if (length < 8) {
             cannot_begin(launcher, report);
-            return false;
+            return;
         }
         enum op op = (enum op)(message[2] | message[3] << 8);
         if (op == OP_READY) {
-            return true;
+            return;
         }
         if (op == OP_FAILED) {
             trial_failed(launcher, message, (size_t)length);
-            return false;
+            return;
         }
-        if (op != OP_HELLO) {
-            continue;
-        }
-        keep_hello(message, (size_t)length);
-        message_begin(&make, OP_MAKE, TRIAL_CELL);
-        message_text(&make, "probe");
-        message_u32(&make, 0);
-        message_u32(&make, strstr(hello, "\"egress\":true") ? NETWORK_EGRESS : NETWORK_NONE);
-        if (send_packet(worker, make.data, make.length, NULL, 0)) {
+        if (op == OP_HELLO && send_packet(worker, make.data, make.length, NULL, 0)) {
             cannot_begin(launcher, report);
-            return false;
+            return;
         }
     }
 }
@@ -110,12 +93,7 @@ void probe_print(const struct launcher *launcher)
 
 void probe_report(struct launcher *launcher, int worker_end, int report)
 {
-    bool good = trial(launcher, worker_end, report);
+    trial(launcher, worker_end, report);
     close(worker_end);
-    if (good && hello[0]) {
-        puts(hello);
-        fflush(stdout);
-    } else {
-        probe_print(launcher);
-    }
+    probe_print(launcher);
 }

@@ -31,8 +31,11 @@ static const char *check_limits(const struct start_request *start, bool forked)
     if (start->cwd.length == 0 || start->cwd.data[0] != '/') {
         return "cwd: an absolute path";
     }
-    if (start->flags != 0) {
-        return "flags: 0";
+    if (start->flags & ~(uint32_t)START_SNAPSHOT) {
+        return "flags: 0 or 1";
+    }
+    if (start->flags & START_SNAPSHOT && !forked) {
+        return "flags: 1 is for guests that were forked from a zygote";
     }
     if (forked) {
         return start->arguments.count || start->environment.count ? "argv, env: none, since the guest was forked from a zygote" : NULL;
@@ -99,11 +102,28 @@ void cells_start(struct loop *loop, struct cell *cell, const struct start_reques
         return;
     }
     cell->started = true;
+    cell->snapshot = request->flags & START_SNAPSHOT;
     cell->state = CELL_RUNNING;
     timed_set(loop, cell, cell->memory.next_check_ms != 0);
-    result = send_packet(cell->socket, loop->message, length, &code, 1);
-    close(code);
+    int fds[CELL_START_FDS] = {code, cell->snapshot ? cgroup_open_freezer(&loop->launcher->cgroups, cell->path) : -1};
+    result = send_packet(cell->socket, loop->message, length, fds, fds[1] < 0 ? 1 : 2);
+    close_fd(&fds[0]);
+    close_fd(&fds[1]);
     if (result && result != -EPIPE) { // a broken pipe: PID 1 is dead, and SIGCHLD on its way
         cells_refuse(loop, cell, "start", -result, strerror(-result));
+    }
+}
+
+void cells_pass_on(struct loop *loop, struct cell *cell, size_t length)
+{
+    if (!cell->snapshot || cell->state != CELL_RUNNING) {
+        if (cell->state != CELL_DYING && cell->state != CELL_REMOVING) {
+            cells_refuse(loop, cell, "snapshot", EINVAL, "the cell was not started as a snapshot");
+        }
+        return;
+    }
+    int result = send_packet(cell->socket, loop->message, length, NULL, 0);
+    if (result && result != -EPIPE) {
+        cells_refuse(loop, cell, "snapshot", -result, strerror(-result));
     }
 }

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
@@ -28,14 +29,54 @@ void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int er
     tell(loop, &message, NULL, 0);
 }
 
+static uint32_t end_flags(const struct cell *cell)
+{
+    return cell->memory_hit || memory_watch_killed(&cell->memory) ? EXITED_MEMORY_LIMIT : 0;
+}
+
+void tell_forked(struct loop *loop, struct cell *cell, int *fds)
+{
+    struct message message;
+    message_begin(&message, OP_FORKED, cell->id);
+    message_u32(&message, cell->fork);
+    tell(loop, &message, fds, CELL_READY_FDS - 1);
+}
+
+void tell_fork_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal)
+{
+    struct message message;
+    message_begin(&message, OP_FORK_EXITED, cell->id);
+    message_u32(&message, cell->fork);
+    message_u32(&message, code);
+    message_u32(&message, signal);
+    message_u32(&message, end_flags(cell));
+    cell->fork = 0;
+    tell(loop, &message, NULL, 0);
+}
+
+void tell_unsafe(struct loop *loop, struct cell *cell, const struct findings *findings)
+{
+    struct message message;
+    uint32_t count = findings->count < FINDINGS_MAX ? findings->count : FINDINGS_MAX;
+    message_begin(&message, OP_UNSAFE, cell->id);
+    message_u32(&message, count);
+    for (uint32_t i = 0; i < count; i++) {
+        message_text(&message, findings->text[i]);
+    }
+    tell(loop, &message, NULL, 0);
+}
+
 void tell_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal)
 {
     struct message message;
+    if (cell->fork) {
+        tell_fork_exited(loop, cell, 0, SIGKILL); // what runs in a cell ends with its template
+    }
     cell->told_end = true;
     message_begin(&message, OP_EXITED, cell->id);
     message_u32(&message, code);
     message_u32(&message, signal);
-    message_u32(&message, cell->memory_hit || memory_watch_killed(&cell->memory) ? EXITED_MEMORY_LIMIT : 0);
+    message_u32(&message, end_flags(cell));
     tell(loop, &message, NULL, 0);
 }
 
@@ -80,14 +121,4 @@ void tell_hello(struct loop *loop)
     message_begin(&message, OP_HELLO, 0);
     message_text(&message, json);
     tell(loop, &message, NULL, 0);
-}
-
-void tell_egress(struct loop *loop)
-{
-    struct message message;
-    struct egress *egress = &loop->launcher->egress;
-    int fds[] = {egress->dns_udp, egress->dns_tcp};
-    message_begin(&message, OP_EGRESS, 0);
-    tell(loop, &message, fds, 2);
-    egress->dns_udp = egress->dns_tcp = -1; // the message's now
 }

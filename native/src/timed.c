@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "loop.h"
@@ -26,9 +27,37 @@ void timed_set(struct loop *loop, struct cell *cell, bool on)
     }
 }
 
+int memory_begin(struct loop *loop, struct cell *cell)
+{
+    int result = memory_watch_open(&cell->memory);
+    if (!result && cell->memory.crossed >= 0) {
+        result = loop_watch(loop, cell->memory.crossed, EPOLLIN, &cell->from_memory);
+    }
+    return result ? result : loop_watch(loop, cell->memory.killed, cell->memory.v2 ? EPOLLPRI : EPOLLIN, &cell->from_killed);
+}
+
+// The first check of a running cell's memory, under v1. False when the cell cannot be watched, or has had too much already.
+static bool begin_checks(struct loop *loop, struct cell *cell)
+{
+    int result = memory_begin(loop, cell);
+    if (result) {
+        diag("cannot watch the memory of cell %u: %s", cell->id, strerror(-result)); // better no guest than an unlimited one
+    } else {
+        cell->memory_hit = memory_watch_killed(&cell->memory);
+    }
+    if (result || cell->memory_hit) {
+        cells_kill(loop, cell);
+        return false;
+    }
+    return true;
+}
+
 void memory_check(struct loop *loop, struct cell *cell)
 {
     if (cell->state != CELL_RUNNING) {
+        return;
+    }
+    if (cell->memory.on && cell->memory.usage < 0 && !begin_checks(loop, cell)) {
         return;
     }
     if (memory_watch_check(&cell->memory, monotonic_ms()) == MEMORY_EXCEEDED) {

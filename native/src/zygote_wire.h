@@ -16,8 +16,6 @@ enum zygote_kind {
     ZYGOTE_FORKED,   // pid, or error
     ZYGOTE_ENTERED,  // by the guest: it is in its cell for good
     ZYGOTE_TROUBLE,  // by the guest, which ends then; with cell 0: by what should have become a zygote
-    // from a cell's PID 1 to its forked guest, on descriptor 4
-    ZYGOTE_GO, // struct zygote_go, then its filter's instructions
 };
 
 enum zygote_fork_fd { FORK_INIT, FORK_CHANNEL, FORK_OUTPUT, FORK_ERRORS, FORK_CONTROL, FORK_FDS }; // FORK_INIT: a pidfd of the cell's PID 1
@@ -49,9 +47,4 @@ struct zygote_news {
     int32_t error;
     char phase[16];
     char message[128];
-};
-
-struct zygote_go {
-    uint32_t kind;
-    uint32_t instructions; // of the snapshot's filter; 0: no snapshot
 };

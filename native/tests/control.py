@@ -12,9 +12,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAUNCHER = os.environ.get("FLINT_LAUNCHER", os.path.join(HERE, "..", "build", "flint-launcher"))
 PROGRAMS = os.path.join(HERE, "..", "build", "programs")
-MAKE, START, KILL, ZYGOTE, RETIRE = 1, 2, 3, 4, 5
-HELLO, READY, FAILED, EXITED, GONE, ZYGOTE_READY, ZYGOTE_GONE, EGRESS = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x8b
-NAMES = {HELLO: "HELLO", READY: "READY", FAILED: "FAILED", EXITED: "EXITED", GONE: "GONE", ZYGOTE_READY: "ZYGOTE_READY", ZYGOTE_GONE: "ZYGOTE_GONE", EGRESS: "EGRESS"}
+MAKE, START, KILL, ZYGOTE, RETIRE, SNAPSHOT, RENEW = 1, 2, 3, 4, 5, 6, 7
+HELLO, READY, FAILED, EXITED, GONE, ZYGOTE_READY, ZYGOTE_GONE, FORKED, FORK_EXITED, UNSAFE = range(0x81, 0x8b)
+NAMES = {HELLO: "HELLO", READY: "READY", FAILED: "FAILED", EXITED: "EXITED", GONE: "GONE", ZYGOTE_READY: "ZYGOTE_READY", ZYGOTE_GONE: "ZYGOTE_GONE",
+         FORKED: "FORKED", FORK_EXITED: "FORK_EXITED", UNSAFE: "UNSAFE"}
 ZYGOTE_HOST = os.environ.get("FLINT_ZYGOTE_HOST", "/var/runtime/zygote_host")
 ZYGOTE_ENV = os.environ.get("FLINT_ZYGOTE_ENV", "LD_PRELOAD=/var/runtime/libflint-zygote.so MARK=zygote").split()
 
@@ -61,6 +62,15 @@ class Event:
         elif self.op == ZYGOTE_GONE:
             self.code, self.signal = struct.unpack_from("<II", body)
             self.message, _ = string(8)
+        elif self.op == FORKED:
+            self.number, = struct.unpack_from("<I", body)
+        elif self.op == FORK_EXITED:
+            self.number, self.code, self.signal, self.flags = struct.unpack_from("<IIII", body)
+        elif self.op == UNSAFE:
+            self.findings, at = [], 4
+            for _ in range(struct.unpack_from("<I", body)[0]):
+                finding, at = string(at)
+                self.findings.append(finding)
         elif self.op == GONE:
             self.clean, = struct.unpack_from("<I", body)
             self.message = "" if self.clean else string(4)[0]

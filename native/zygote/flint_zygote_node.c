@@ -29,6 +29,15 @@ extern void *isolate_random(void *isolate) __asm__("_ZN2v88internal7Isolate23ran
 extern void random_seed(void *generator, int64_t seed) __asm__("_ZN2v84base21RandomNumberGenerator7SetSeedEl");
 extern void math_random_reset(uintptr_t context) __asm__("_ZN2v88internal10MathRandom12ResetContextENS0_7ContextE");
 
+extern void **platform_current(void) __asm__("_ZN2v88internal2V818GetCurrentPlatformEv");
+extern void platform_call(void *platform, void **task)
+    __asm__("_ZN4node12NodePlatform18CallOnWorkerThreadESt10unique_ptrIN2v84TaskESt14default_deleteIS3_EE");
+extern void platform_call_delayed(void *platform, void **task, double seconds)
+    __asm__("_ZN4node12NodePlatform25CallDelayedOnWorkerThreadESt10unique_ptrIN2v84TaskESt14default_deleteIS3_EEd");
+
+// Of C++ virtual tables: what lies before the first function, and where a task's deleting destructor is.
+enum { TABLE_HEAD = 2, TABLE_SIZE = 64, DELETING_DESTRUCTOR = 1 };
+
 static napi_value fail(napi_env env, const char *what, int result)
 {
     napi_throw_error(env, uv_err_name(result), what);
@@ -39,6 +48,50 @@ static napi_value check(napi_env env, const char *what, int result)
 {
     return result == 0 ? NULL : fail(env, what, result);
 }
+
+// ---- tasks for worker threads, which forks do not have
+
+// With --single-threaded V8 gives its workers nothing that its own thread would not do as well (a full collection asks for help and then works by itself), but
+// Node counts what it has queued, and waits at the end of the event loop for ever when no worker comes. So nothing is queued.
+static void drop_task(void *platform, void **task)
+{
+    (void)platform;
+    void *taken = *task;
+    *task = NULL;
+    if (taken != NULL) {
+        ((void (*)(void *))(*(void ***)taken)[DELETING_DESTRUCTOR])(taken);
+    }
+}
+
+static void drop_delayed_task(void *platform, void **task, double seconds)
+{
+    (void)seconds;
+    drop_task(platform, task);
+}
+
+// Gives Node's platform a virtual table of our own. False when it has not the functions that are to be replaced.
+static bool replace_workers(void)
+{
+    static void *table[TABLE_HEAD + TABLE_SIZE];
+    void **platform = platform_current();
+    memcpy(table, (void **)*platform - TABLE_HEAD, sizeof table);
+    int replaced = 0;
+    for (int i = TABLE_HEAD; i < TABLE_HEAD + TABLE_SIZE && replaced < 2; i++) {
+        if (table[i] == (void *)platform_call) {
+            table[i] = (void *)drop_task;
+            replaced++;
+        } else if (table[i] == (void *)platform_call_delayed) {
+            table[i] = (void *)drop_delayed_task;
+            replaced++;
+        }
+    }
+    if (replaced == 2) {
+        *platform = table + TABLE_HEAD;
+    }
+    return replaced == 2;
+}
+
+// ---- a fork
 
 // Math.random starts anew from the kernel's entropy, here and in contexts that are yet to be made. The generator's own seed has 64 bits; the flag --random-seed has
 // 31, and would give one sequence to every worker and every context.
@@ -182,6 +235,9 @@ static napi_value init(napi_env env, napi_value exports)
         {"pair", NULL, pair, NULL, NULL, NULL, napi_default, NULL},
         {"collect", NULL, collect, NULL, NULL, NULL, napi_default, NULL},
     };
+    if (!replace_workers()) {
+        return fail(env, "this Node's platform is of another make", UV_ENOTSUP);
+    }
     if (napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties) != napi_ok) {
         return NULL;
     }

@@ -322,38 +322,6 @@ FLINT_EXPORT int flint_zygote_serve(void)
     }
 }
 
-FLINT_EXPORT int flint_zygote_go(int snapshot)
-{
-    static struct {
-        struct zygote_go go;
-        struct sock_filter instructions[ZYGOTE_FILTER_MAX];
-    } packet;
-    ssize_t got;
-    if (!zygote.forked) {
-        return -EINVAL;
-    }
-    do {
-        got = recv(ZYGOTE_RESERVED, &packet, sizeof packet, 0);
-    } while (got < 0 && errno == EINTR);
-    if (got == 0) {
-        _exit(0); // the cell is dying
-    }
-    if (got < (ssize_t)sizeof packet.go || packet.go.kind != ZYGOTE_GO || packet.go.instructions > ZYGOTE_FILTER_MAX ||
-        (size_t)got != sizeof packet.go + packet.go.instructions * sizeof *packet.instructions || (packet.go.instructions != 0) != (snapshot != 0)) {
-        return got < 0 ? -errno : -EPROTO;
-    }
-    if (!snapshot) {
-        return close(ZYGOTE_RESERVED) ? -errno : 0;
-    }
-    const struct sock_fprog program = {.len = (unsigned short)packet.go.instructions, .filter = packet.instructions};
-    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || guest_load_filter(&program) ? -errno : 0;
-}
-
-FLINT_EXPORT int flint_zygote_template(void)
-{
-    return -ENOSYS;
-}
-
 FLINT_EXPORT int flint_zygote_is_fork(void)
 {
     return zygote.forked;

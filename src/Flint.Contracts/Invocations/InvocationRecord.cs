@@ -41,6 +41,8 @@ public sealed record InvocationRecord
     public DateTimeOffset? StartedAt { get; init; }
     public DateTimeOffset? CompletedAt { get; init; }
     public InvocationErrorView? Error { get; init; }
+    /// <summary>Where the time went; only in an invoke's answer, with <c>?timings=true</c>. Not kept in history.</summary>
+    public InvocationTimingsView? Timings { get; init; }
     /// <summary>Only in a single record; in an invoke's answer only with <c>?logs=true</c>.</summary>
     public IReadOnlyList<LogLineView>? Logs { get; init; }
     /// <summary>Present when lines were dropped.</summary>
@@ -66,3 +68,12 @@ public sealed record LogLineView(DateTimeOffset Time, string Stream, string Text
 
 /// <summary>What the log's cap dropped.</summary>
 public sealed record LogsTruncatedView(long DroppedLines, long DroppedBytes);
+
+/// <summary>An invocation's phases in milliseconds, one after the other; 0 for one that did not happen. What is missing to the caller's own measure is HTTP and the record.</summary>
+/// <param name="QueueMs">Waiting for a sandbox, or for room to make one.</param>
+/// <param name="CreateMs">Making the sandbox.</param>
+/// <param name="BootMs">The runtime in it coming up.</param>
+/// <param name="InitMs">Loading the handler.</param>
+/// <param name="PrepareMs">Thawing a frozen sandbox.</param>
+/// <param name="RunMs">From the event's hand-over to the answer.</param>
+public sealed record InvocationTimingsView(double QueueMs, double CreateMs, double BootMs, double InitMs, double PrepareMs, double RunMs);

@@ -7,19 +7,30 @@ namespace Flint.Engines.Native;
 /// One cell of the launcher, from MAKE to GONE: the descriptors that came with READY and the events as tasks. Written by the session's
 /// event thread; the tasks may be awaited anywhere. Whoever holds the cell disposes of it.
 /// </summary>
-internal sealed class Cell(uint id, string tenant) : IDisposable
+/// <param name="id">The worker's number for it.</param>
+/// <param name="kind">What it was made for.</param>
+/// <param name="zygote">The zygote that forks its guest; 0 when there is none.</param>
+/// <param name="settled">Called once, on the event thread: at READY, or with <see cref="Failure"/> set when it could not be made. Must not block.</param>
+internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> settled) : IDisposable
 {
-    private readonly TaskCompletionSource _ready = New();
     private readonly TaskCompletionSource<SandboxExit> _exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly TaskCompletionSource _gone = New();
+    private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _killed;
+    private bool _settled;
     private int _disposed;
 
     public uint Id { get; } = id;
-    public string Tenant { get; } = tenant;
+    public CellKind Kind { get; } = kind;
+    public uint Zygote { get; } = zygote;
 
-    /// <summary>Completes at READY; faults with <see cref="EngineException"/> when the cell could not be made.</summary>
-    public Task Ready => _ready.Task;
+    /// <summary>Why it could not be made, or its guest not be started; null when neither has failed.</summary>
+    public CellFailure? Failure { get; private set; }
+
+    /// <summary>Hears of forks and failures once it is set.</summary>
+    public SnapshotTemplate? Template { get; set; }
+
+    /// <summary>Neither it nor the guest that waits in it has ended.</summary>
+    public bool IsAlive => !_exited.Task.IsCompleted && !_gone.Task.IsCompleted;
 
     /// <summary>Completes when the guest has ended, or with a platform kill when the cell went away without one. Never faults.</summary>
     public Task<SandboxExit> Exited => _exited.Task;
@@ -27,6 +38,7 @@ internal sealed class Cell(uint id, string tenant) : IDisposable
     /// <summary>Completes when the host proved the cell empty; faults when something was left.</summary>
     public Task Gone => _gone.Task;
 
+    public bool WasReady { get; private set; }
     public Socket? Channel { get; private set; }
     public int StdoutDescriptor { get; private set; } = -1;
     public int StderrDescriptor { get; private set; } = -1;
@@ -34,26 +46,22 @@ internal sealed class Cell(uint id, string tenant) : IDisposable
     public int MemoryPeakDescriptor { get; private set; } = -1;
     public int CpuUsageDescriptor { get; private set; } = -1;
 
-    /// <summary>The pipes' owner is now somebody else.</summary>
-    public (int Stdout, int Stderr) TakePipes()
+    /// <summary>Their owner is now somebody else.</summary>
+    public GuestStreams TakeStreams(RawOutputPump pump)
     {
-        var pipes = (StdoutDescriptor, StderrDescriptor);
-        (StdoutDescriptor, StderrDescriptor) = (-1, -1);
-        return pipes;
+        var (channel, stdout, stderr) = (Channel!, StdoutDescriptor, StderrDescriptor);
+        (Channel, StdoutDescriptor, StderrDescriptor) = (null, -1, -1);
+        return new GuestStreams(channel, stdout, stderr, pump);
     }
 
     /// <summary>Flint asked for its end: an exit by signal from here on is not the guest's.</summary>
     public void MarkKilled() => _killed = true;
 
-    public void OnReady(IReadOnlyList<int> descriptors, IReadOnlyList<string> names)
+    /// <summary>Takes the descriptors out of the list.</summary>
+    public void OnReady(List<int> descriptors, IReadOnlyList<string> names)
     {
         if (descriptors.Count != 3 + names.Count)
         {
-            foreach (var descriptor in descriptors)
-            {
-                Libc.Close(descriptor);
-            }
-
             throw new InvalidDataException($"The launcher sent {descriptors.Count} descriptors with READY instead of {3 + names.Count}.");
         }
 
@@ -65,27 +73,30 @@ internal sealed class Cell(uint id, string tenant) : IDisposable
             Keep(names[i], descriptors[3 + i]);
         }
 
-        _ready.TrySetResult();
+        descriptors.Clear();
+        WasReady = true;
+        Settle();
     }
 
-    public void OnFailed(string message)
+    public void OnFailed(CellFailure failure)
     {
-        _ready.TrySetException(new EngineException(message));
-        // A failed START: the guest never ran, and the reason is the platform's.
-        StartFailure ??= message;
+        Failure = failure;
+        Template?.OnFailed(failure.Message);
+        Settle();
     }
-
-    /// <summary>Why the guest could not be started, or null.</summary>
-    public string? StartFailure { get; private set; }
 
     public void OnExited(uint code, uint signal, bool outOfMemory) =>
-        _exited.TrySetResult(new SandboxExit(
-            signal == 0 ? (int)code : null, signal == 0 ? null : (int)signal, outOfMemory, _killed && !outOfMemory));
+        _exited.TrySetResult(SandboxExits.Of(code, signal, outOfMemory, _killed));
 
     public void OnGone(string? leftover)
     {
-        _ready.TrySetException(new EngineException("The cell went away before it was ready."));
-        _exited.TrySetResult(new SandboxExit(null, null, false, KilledByPlatform: true));
+        if (!_settled)
+        {
+            Failure ??= CellFailure.LauncherEnded;
+            Settle();
+        }
+
+        _exited.TrySetResult(SandboxExits.Lost);
         if (leftover is null)
         {
             _gone.TrySetResult();
@@ -96,8 +107,8 @@ internal sealed class Cell(uint id, string tenant) : IDisposable
         }
 
         // Nobody may be listening: an unobserved fault is not an error of its own.
-        _ = _ready.Task.Exception;
         _ = _gone.Task.Exception;
+        Template?.OnGone();
     }
 
     public void Dispose()
@@ -136,5 +147,12 @@ internal sealed class Cell(uint id, string tenant) : IDisposable
         }
     }
 
-    private static TaskCompletionSource New() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private void Settle()
+    {
+        if (!_settled)
+        {
+            _settled = true;
+            settled(this);
+        }
+    }
 }

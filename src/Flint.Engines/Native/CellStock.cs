@@ -1,140 +1,219 @@
-using Flint.Runtime.Sandboxing;
-
 namespace Flint.Engines.Native;
 
 /// <summary>
-/// Keeps cells ready ahead of demand, per tenant, so that making one is off the request path. Makes a bounded number at a time: creation
-/// gets slower for everybody when many run at once. Thread-safe.
+/// Keeps cells ready ahead of demand, so that making one is off the request path, and lets requests wait in line when demand is ahead. Cells of different kinds lie on
+/// different shelves; shelves take turns, those with waiting requests first. A bounded number is being made at once: making one is mostly waiting for the kernel,
+/// yet gets slower for everybody when too many run. Thread-safe.
 /// </summary>
-/// <param name="session">The launcher that makes them; the stock ends with it.</param>
-/// <param name="readyPerTenant">Cells kept ready for each tenant that has taken one.</param>
-internal sealed class CellStock(LauncherSession session, int readyPerTenant)
+/// <param name="source">The launcher.</param>
+/// <param name="smallest">Cells kept ready of each kind that is in use; 0 keeps none.</param>
+/// <param name="time">Measures demand.</param>
+internal sealed class CellStock(CellSource source, int smallest, TimeProvider time) : IDisposable
 {
-    private const int MaxMaking = 4;
-    private readonly Lock _lock = new();
-    private readonly Dictionary<string, Shelf> _shelves = new(StringComparer.Ordinal);
-    private int _making;
+    /// <summary>Being made at once. More gained nothing with cgroup v1, whose moves of processes wait for each other.</summary>
+    public const int MaxMaking = 16;
 
-    /// <summary>Begins to keep cells for a tenant.</summary>
-    public void Prepare(string tenant)
+    /// <summary>The most that demand makes a shelf keep: memory of about 1 MB each.</summary>
+    public const int Largest = 32;
+
+    /// <summary>A kind that nobody asked for in this time keeps none ready any more.</summary>
+    public static readonly TimeSpan IdleLimit = TimeSpan.FromMinutes(5);
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<CellKind, CellShelf> _shelves = [];
+    private readonly List<CellShelf> _turns = [];
+    private int _turn;
+    private int _making;
+    private bool _closed;
+
+    /// <summary>Cells that are ready now.</summary>
+    public int Ready
     {
-        lock (_lock)
+        get
         {
-            RefillLocked(ShelfLocked(tenant));
+            lock (_lock)
+            {
+                return _turns.Sum(static shelf => shelf.Ready.Count);
+            }
         }
     }
 
-    /// <summary>Takes a ready cell, or waits in line for the next one. Throws <see cref="EngineException"/> when it cannot be made.</summary>
-    public async Task<Cell> TakeAsync(string tenant, CancellationToken cancellationToken)
+    /// <summary>
+    /// A ready cell, or the next one in line. Null when its zygote is not there and no cell of it is left. Throws <see cref="CellFailedException"/> when it
+    /// cannot be made. Nothing is made in place of what was taken until <see cref="Refill"/>.
+    /// </summary>
+    public async ValueTask<Cell?> TakeAsync(CellKind kind, CancellationToken cancellationToken)
     {
-        Waiter waiter;
+        CellWaiter waiter;
         lock (_lock)
         {
-            var shelf = ShelfLocked(tenant);
-            while (shelf.Ready.TryDequeue(out var ready))
+            if (_closed)
             {
-                if (!ready.Gone.IsCompleted)
-                {
-                    RefillLocked(shelf);
-                    return ready;
-                }
-
-                ready.Dispose();
+                throw new CellFailedException(CellFailure.LauncherEnded);
             }
 
-            waiter = new Waiter();
+            var shelf = ShelfLocked(kind);
+            shelf.Demand.Count(time.GetTimestamp());
+            if (shelf.TakeReady() is { } ready)
+            {
+                return ready;
+            }
+
+            if (!source.CanMake(kind))
+            {
+                return null;
+            }
+
+            waiter = new CellWaiter();
             shelf.Waiters.Enqueue(waiter);
-            RefillLocked(shelf);
+            RefillLocked();
         }
 
-        await using var registration = cancellationToken.UnsafeRegister(static (state, token) => ((Waiter)state!).TrySetCanceled(token), waiter);
+        await using var registration = cancellationToken.UnsafeRegister(static (state, token) => ((CellWaiter)state!).TrySetCanceled(token), waiter);
         return await waiter.Task;
     }
 
-    private Shelf ShelfLocked(string tenant)
+    /// <summary>Begins to make what is missing.</summary>
+    public void Refill()
     {
-        if (!_shelves.TryGetValue(tenant, out var shelf))
+        lock (_lock)
         {
-            _shelves[tenant] = shelf = new Shelf(tenant);
+            RefillLocked();
+        }
+    }
+
+    /// <summary>Begins again to make cells of a runtime whose zygote has come back.</summary>
+    public void Retry(string zygote)
+    {
+        lock (_lock)
+        {
+            foreach (var shelf in _turns.Where(shelf => shelf.Kind.Zygote == zygote))
+            {
+                shelf.Failed = false;
+            }
+
+            RefillLocked();
+        }
+    }
+
+    /// <summary>Empties shelves that are not in use, and takes away what demand no longer needs. Returns how many cells that were.</summary>
+    public int Trim()
+    {
+        var now = time.GetTimestamp();
+        List<Cell> surplus = [];
+        lock (_lock)
+        {
+            foreach (var shelf in _turns)
+            {
+                shelf.Trim(TargetLocked(shelf, now), surplus);
+            }
+
+            foreach (var shelf in _turns.Where(shelf => shelf.IsEmpty && IsIdle(shelf, now)).ToList())
+            {
+                _turns.Remove(shelf);
+                _shelves.Remove(shelf.Kind);
+            }
+        }
+
+        surplus.ForEach(source.Discard);
+        return surplus.Count;
+    }
+
+    /// <summary>Ends the stock with its launcher: nobody waits on, and no descriptor is kept.</summary>
+    public void Dispose()
+    {
+        List<Cell> left = [];
+        lock (_lock)
+        {
+            _closed = true;
+            foreach (var shelf in _turns)
+            {
+                shelf.Close(left);
+            }
+        }
+
+        left.ForEach(source.Discard);
+    }
+
+    private CellShelf ShelfLocked(CellKind kind)
+    {
+        if (!_shelves.TryGetValue(kind, out var shelf))
+        {
+            _shelves[kind] = shelf = new CellShelf(kind, new DemandMeter(time));
+            _turns.Add(shelf);
         }
 
         return shelf;
     }
 
-    private void RefillLocked(Shelf shelf)
+    private static bool IsIdle(CellShelf shelf, long now) => shelf.Demand.IdleFor(now) >= IdleLimit;
+
+    private int TargetLocked(CellShelf shelf, long now) =>
+        smallest == 0 || IsIdle(shelf, now) ? 0 : Math.Max(smallest, Math.Min(shelf.Demand.InTenthOfSecond(now), Largest));
+
+    private void RefillLocked()
     {
-        while (_making < MaxMaking && shelf.Making + shelf.Ready.Count < readyPerTenant + shelf.Waiters.Count)
+        if (_closed)
+        {
+            return;
+        }
+
+        var now = time.GetTimestamp();
+        while (_making < MaxMaking && (NextLocked(static shelf => shelf.LacksForWaiters) ?? NextLocked(shelf => LacksForStockLocked(shelf, now))) is { } shelf)
         {
             _making++;
             shelf.Making++;
-            shelf.Tasks.Add(MakeAsync(shelf));
-            shelf.Tasks.RemoveAll(static task => task.IsCompleted);
+            source.Make(shelf.Kind, Settled);
         }
     }
 
-    private async Task MakeAsync(Shelf shelf)
+    private bool LacksForStockLocked(CellShelf shelf, long now) =>
+        !shelf.Failed && shelf.Making + shelf.Ready.Count < TargetLocked(shelf, now) + shelf.Waiting && source.CanMake(shelf.Kind);
+
+    /// <summary>The next shelf in turn that lacks something.</summary>
+    private CellShelf? NextLocked(Func<CellShelf, bool> lacks)
     {
-        var cell = session.MakeCell(shelf.Tenant);
-        EngineException? failure = null;
-        try
+        for (var i = 0; i < _turns.Count; i++)
         {
-            await cell.Ready;
-        }
-        catch (EngineException exception)
-        {
-            failure = exception;
+            var shelf = _turns[(_turn + i) % _turns.Count];
+            if (lacks(shelf))
+            {
+                _turn = (_turn + i + 1) % _turns.Count;
+                return shelf;
+            }
         }
 
+        return null;
+    }
+
+    /// <summary>On the launcher's event thread.</summary>
+    private void Settled(Cell cell)
+    {
+        var unwanted = false;
         lock (_lock)
         {
             _making--;
+            var shelf = ShelfLocked(cell.Kind);
             shelf.Making--;
-            if (failure is null)
+            if (cell.Failure is { } failure)
             {
-                PutLocked(shelf, cell);
-                RefillAllLocked();
-                return;
+                shelf.Fail(failure);
+            }
+            else if (_closed)
+            {
+                unwanted = true;
+            }
+            else
+            {
+                shelf.Put(cell);
             }
 
-            // No refill after a failure: the next request tries again, so a broken host is not hammered. Nobody may wait on for a cell that is not being made.
-            while (shelf.Waiters.TryDequeue(out var waiter) && (!waiter.TrySetException(failure) || shelf.Making == 0))
-            {
-            }
+            RefillLocked();
         }
 
-        await cell.Gone.ContinueWith(static (_, state) => ((Cell)state!).Dispose(), cell, CancellationToken.None,
-            TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
-    }
-
-    private static void PutLocked(Shelf shelf, Cell cell)
-    {
-        while (shelf.Waiters.TryDequeue(out var waiter))
+        if (unwanted)
         {
-            if (waiter.TrySetResult(cell))
-            {
-                return;
-            }
+            source.Discard(cell);
         }
-
-        shelf.Ready.Enqueue(cell);
-    }
-
-    private void RefillAllLocked()
-    {
-        foreach (var shelf in _shelves.Values)
-        {
-            RefillLocked(shelf);
-        }
-    }
-
-    private sealed class Waiter() : TaskCompletionSource<Cell>(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    private sealed class Shelf(string tenant)
-    {
-        public string Tenant { get; } = tenant;
-        public Queue<Cell> Ready { get; } = new();
-        public Queue<Waiter> Waiters { get; } = new();
-        public List<Task> Tasks { get; } = [];
-        public int Making { get; set; }
     }
 }

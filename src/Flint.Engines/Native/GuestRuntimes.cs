@@ -1,35 +1,9 @@
 using System.Collections.ObjectModel;
 using System.ComponentModel;
 using System.Diagnostics;
-using System.Text.Json;
 using System.Text.RegularExpressions;
-using Flint.Runtime.Sandboxing;
 
 namespace Flint.Engines.Native;
-
-/// <summary>One way to boot a guest: an interpreter that the sandbox's root has, and how guest/runtimes.json says to start it.</summary>
-internal sealed class GuestRuntime(string name, string interpreter, GuestLanguage language)
-{
-    public string Name { get; } = name;
-
-    public IReadOnlyList<string> Arguments(int memoryMb) =>
-        [.. language.Arguments.Select(argument => argument
-            .Replace("{interpreter}", interpreter, StringComparison.Ordinal)
-            .Replace("{heapMb}", language.HeapMb(memoryMb).ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal)
-            .Replace("{semiSpaceMb}", GuestLanguage.SemiSpaceMb(memoryMb).ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal))];
-
-    /// <summary>The language's base environment with the function's on top.</summary>
-    public IReadOnlyList<string> Environment(IReadOnlyDictionary<string, string> function)
-    {
-        var merged = new Dictionary<string, string>(language.Environment, StringComparer.Ordinal);
-        foreach (var (key, value) in function)
-        {
-            merged[key] = value;
-        }
-
-        return [.. merged.Select(static pair => $"{pair.Key}={pair.Value}")];
-    }
-}
 
 /// <summary>The runtimes of this host: what guest/runtimes.json knows to start, and an interpreter was found for.</summary>
 internal sealed partial class GuestRuntimes
@@ -47,6 +21,8 @@ internal sealed partial class GuestRuntimes
     public static GuestRuntimes None { get; } = new(new Dictionary<string, GuestRuntime>());
 
     public IReadOnlyList<string> Names { get; }
+
+    public IEnumerable<GuestRuntime> All => _byName.Values;
 
     public GuestRuntime? Find(string name) => _byName.GetValueOrDefault(name);
 
@@ -112,9 +88,10 @@ internal sealed partial class GuestRuntimes
                 return null;
             }
 
+            using var stdout = process.StandardOutput;
             try
             {
-                var output = await process.StandardOutput.ReadToEndAsync(cancellationToken).WaitAsync(VersionLimit, cancellationToken);
+                var output = await stdout.ReadToEndAsync(cancellationToken).WaitAsync(VersionLimit, cancellationToken);
                 var match = NodeVersion().Match(output);
                 return match.Success ? match.Groups[1].Value : null;
             }
@@ -135,19 +112,4 @@ internal sealed partial class GuestRuntimes
 
     [GeneratedRegex(@"^v(\d+)\.")]
     private static partial Regex NodeVersion();
-}
-
-/// <summary>One language's entry of guest/runtimes.json.</summary>
-internal sealed record GuestLanguage(
-    string Prefix, IReadOnlyList<string> Arguments, IReadOnlyDictionary<string, string> Environment, int HeapPercent, int HeapReserveMb)
-{
-    /// <summary>The heap limit for a language that needs one: what a share and a fixed reserve leave of the memory.</summary>
-    public int HeapMb(int memoryMb) => Math.Max(16, Math.Min(memoryMb * HeapPercent / 100, memoryMb - HeapReserveMb));
-
-    /// <summary>V8's young generation takes up to three of these beside the heap limit; its default of 16 MB would not fit a small sandbox.</summary>
-    public static int SemiSpaceMb(int memoryMb) => Math.Clamp(memoryMb / 64, 1, 16);
-
-    public static IReadOnlyList<GuestLanguage> Load(string path) =>
-        JsonSerializer.Deserialize<List<GuestLanguage>>(File.ReadAllText(path), JsonSerializerOptions.Web)
-        ?? throw new EngineException($"{path} is empty.");
 }

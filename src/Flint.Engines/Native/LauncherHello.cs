@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Flint.Runtime.Sandboxing;
 
 namespace Flint.Engines.Native;
 
@@ -6,6 +7,12 @@ namespace Flint.Engines.Native;
 internal sealed record LauncherHello
 {
     public int Protocol { get; init; }
+    /// <summary>Guests can be forked from zygotes.</summary>
+    public bool Zygotes { get; init; }
+    /// <summary>Initialised guests can be kept as templates.</summary>
+    public bool Snapshots { get; init; }
+    /// <summary>Cells can be made with a way out.</summary>
+    public bool Egress { get; init; }
     /// <summary><c>root</c>, <c>subuid</c> or <c>single-uid</c>.</summary>
     public string Mode { get; init; } = "";
     public string Kernel { get; init; } = "";
@@ -21,9 +28,19 @@ internal sealed record LauncherHello
     public IReadOnlyList<string> Descriptors { get; init; } = [];
     public IReadOnlyList<LauncherFinding> Missing { get; init; } = [];
 
-    public static LauncherHello Parse(string json) =>
-        JsonSerializer.Deserialize<LauncherHello>(json, JsonSerializerOptions.Web)
-        ?? throw new InvalidDataException("The launcher's HELLO is empty.");
+    /// <summary>Why <paramref name="what"/> is missing, with advice, in the launcher's words; null when it does not say.</summary>
+    public LauncherFinding? WhyNot(string what) => Missing.FirstOrDefault(finding => finding.What == what);
+
+    /// <summary>Throws <see cref="EngineException"/> for a launcher that speaks another protocol.</summary>
+    public static LauncherHello Parse(string json)
+    {
+        var hello = JsonSerializer.Deserialize<LauncherHello>(json, JsonSerializerOptions.Web)
+            ?? throw new InvalidDataException("The launcher's HELLO is empty.");
+        return hello.Protocol == LauncherRequests.Version ? hello : throw OtherProtocol(hello.Protocol);
+    }
+
+    public static EngineException OtherProtocol(int version) => new(
+        $"The launcher speaks protocol {version} and this server protocol {LauncherRequests.Version}: they are not of one build. Run ./run, which builds both, or set Flint:Sandbox:Native:LauncherPath to the launcher that came with this server.");
 }
 
 /// <summary>Something that the host does not offer, why, and what would help.</summary>

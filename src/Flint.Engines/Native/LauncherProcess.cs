@@ -48,8 +48,10 @@ internal sealed partial class LauncherProcess
     public static async Task<LauncherHello> ProbeAsync(LauncherCommand command, CancellationToken cancellationToken)
     {
         using var process = Spawn(command, ["probe", .. command.Options]);
-        var errors = process.StandardError.ReadToEndAsync(cancellationToken);
-        var output = await process.StandardOutput.ReadToEndAsync(cancellationToken);
+        using var stderr = process.StandardError;
+        using var stdout = process.StandardOutput;
+        var errors = stderr.ReadToEndAsync(cancellationToken);
+        var output = await stdout.ReadToEndAsync(cancellationToken);
         await process.WaitForExitAsync(cancellationToken);
         var said = (await errors).Trim().ReplaceLineEndings("; ");
         if (process.ExitCode != 0)
@@ -75,6 +77,8 @@ internal sealed partial class LauncherProcess
         }
 
         await _diagnostics;
+        // Process leaves a stream that was read to its reader.
+        _process.StandardError.Dispose();
         _process.Dispose();
     }
 

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net.Sockets;
-using System.Text.Json;
 using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.Logging;
 
@@ -18,13 +17,16 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     private readonly Socket _socket;
     private readonly int _descriptor;
     private readonly ConcurrentDictionary<uint, Cell> _cells = new();
+    private readonly ConcurrentDictionary<uint, Zygote> _zygotes = new();
     private readonly Lock _sendLock = new();
     private readonly TaskCompletionSource<LauncherHello> _hello = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ILogger _logger;
     private readonly Thread _receiver;
-    private uint _lastCell;
+    private uint _lastId;
     private int _stopping;
+    /// <summary>The launcher is of another build; written before <see cref="_hello"/> faults.</summary>
+    private volatile bool _refused;
 
     private LauncherSession(LauncherProcess process, Socket socket, ILogger logger)
     {
@@ -53,6 +55,11 @@ internal sealed partial class LauncherSession : IAsyncDisposable
             await session._hello.Task.WaitAsync(HelloLimit, cancellationToken);
             return session;
         }
+        catch (EngineException) when (session._refused)
+        {
+            await session.DisposeAsync();
+            throw;
+        }
         catch (Exception exception)
         {
             var said = await process.LastWordsAsync(TimeSpan.FromSeconds(1));
@@ -62,23 +69,30 @@ internal sealed partial class LauncherSession : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks for a new cell; <see cref="Cell.Ready"/> tells when it is there.</summary>
-    public Cell MakeCell(string tenant)
+    /// <summary>Asks for a new cell; <paramref name="settled"/> is called once, on the event thread, when it is ready or could not be made.</summary>
+    /// <param name="kind">What the cell is for.</param>
+    /// <param name="zygote">The zygote that forks its guest; null when there is none. A kind that needs one has failed then.</param>
+    /// <param name="settled">See <see cref="Cell"/>.</param>
+    public void MakeCell(CellKind kind, Zygote? zygote, Action<Cell> settled)
     {
-        var cell = new Cell(Interlocked.Increment(ref _lastCell), tenant);
-        _cells[cell.Id] = cell;
-        if (!Send(LauncherRequests.Make(cell.Id, tenant)) && _cells.TryRemove(cell.Id, out _))
+        var cell = new Cell(Interlocked.Increment(ref _lastId), kind, zygote?.Id ?? 0, settled);
+        if (kind.Zygote is not null && zygote is null)
         {
-            cell.OnGone(null);
+            ThreadPool.UnsafeQueueUserWorkItem(static cell => cell.OnFailed(CellFailure.NoZygote), cell, preferLocal: false);
+            return;
         }
 
-        return cell;
+        _cells[cell.Id] = cell;
+        if (!Send(LauncherRequests.Make(cell.Id, kind.Tenant, cell.Zygote, kind.Network)) && _cells.TryRemove(cell.Id, out _))
+        {
+            // Never on the caller's own stack: it may hold a lock that the callback wants.
+            ThreadPool.UnsafeQueueUserWorkItem(static cell => cell.OnGone(null), cell, preferLocal: false);
+        }
     }
 
     public void StartGuest(Cell cell, GuestStart start)
     {
-        var message = LauncherRequests.Start(cell.Id, start);
-        if (!Send(message))
+        if (!Send(LauncherRequests.Start(cell.Id, start)))
         {
             throw new EngineException("The launcher is gone; it is being restarted.");
         }
@@ -88,8 +102,36 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     public void Kill(Cell cell)
     {
         cell.MarkKilled();
-        Send(LauncherRequests.Kill(cell.Id));
+        Send(LauncherRequests.Bare(LauncherOp.Kill, cell.Id));
     }
+
+    /// <summary>Kills a cell that nobody uses and gives its descriptors back at once.</summary>
+    public void Discard(Cell cell)
+    {
+        Kill(cell);
+        cell.Dispose();
+    }
+
+    /// <summary>Asks for the template's first fork.</summary>
+    public void Snapshot(Cell cell) => Send(LauncherRequests.Bare(LauncherOp.Snapshot, cell.Id));
+
+    /// <summary>Asks for the end of the template's running fork and for the next one.</summary>
+    public void Renew(Cell cell) => Send(LauncherRequests.Bare(LauncherOp.Renew, cell.Id));
+
+    public Zygote StartZygote(IReadOnlyList<string> arguments, IReadOnlyList<string> environment)
+    {
+        var zygote = new Zygote(Interlocked.Increment(ref _lastId));
+        _zygotes[zygote.Id] = zygote;
+        if (!Send(LauncherRequests.Zygote(zygote.Id, arguments, environment)) && _zygotes.TryRemove(zygote.Id, out _))
+        {
+            zygote.OnGone("the launcher ended");
+        }
+
+        return zygote;
+    }
+
+    /// <summary>Ends a zygote; its guests live on. Harmless on one that is gone.</summary>
+    public void Retire(Zygote zygote) => Send(LauncherRequests.Bare(LauncherOp.Retire, zygote.Id));
 
     public async ValueTask DisposeAsync()
     {
@@ -110,7 +152,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
         await _ended.Task;
     }
 
-    private bool Send(byte[] message)
+    private bool Send(ReadOnlyMemory<byte> message)
     {
         lock (_sendLock)
         {
@@ -121,7 +163,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
 
             try
             {
-                _socket.Send(message);
+                _socket.Send(message.Span);
                 return true;
             }
             catch (SocketException exception)
@@ -131,101 +173,6 @@ internal sealed partial class LauncherSession : IAsyncDisposable
             }
         }
     }
-
-    private void Receive()
-    {
-        var buffer = new byte[LauncherRequests.MaxBytes];
-        var descriptors = new List<int>();
-        try
-        {
-            while (true)
-            {
-                descriptors.Clear();
-                var count = Libc.ReceiveMessage(_descriptor, buffer, descriptors);
-                if (count == 0)
-                {
-                    break;
-                }
-
-                Handle(buffer.AsSpan(0, count), descriptors);
-            }
-        }
-        catch (Exception exception) when (exception is IOException or InvalidDataException or JsonException)
-        {
-            LogReceiveFailed(_logger, exception);
-        }
-
-        End();
-    }
-
-    private void Handle(ReadOnlySpan<byte> bytes, List<int> descriptors)
-    {
-        var message = new LauncherEvent(bytes);
-        if (!_hello.Task.IsCompleted)
-        {
-            _hello.SetResult(message.Op == LauncherOp.Hello
-                ? LauncherHello.Parse(message.ReadString())
-                : throw new InvalidDataException($"The launcher began with {message.Op} instead of HELLO."));
-            return;
-        }
-
-        if (!_cells.TryGetValue(message.Cell, out var cell))
-        {
-            descriptors.ForEach(Libc.Close);
-            return;
-        }
-
-        switch (message.Op)
-        {
-            case LauncherOp.Ready:
-                cell.OnReady(descriptors, Hello.Descriptors);
-                break;
-            case LauncherOp.Failed:
-                var phase = message.ReadString();
-                _ = message.ReadNumber();
-                cell.OnFailed($"The sandbox could not be made ({phase}): {message.ReadString()}");
-                break;
-            case LauncherOp.Exited:
-                cell.OnExited(message.ReadNumber(), message.ReadNumber(), (message.ReadNumber() & 1) != 0);
-                break;
-            case LauncherOp.Gone:
-                _cells.TryRemove(cell.Id, out _);
-                cell.OnGone(message.ReadNumber() == 1 ? null : message.ReadString());
-                break;
-            default:
-                throw new InvalidDataException($"The launcher sent an unknown operation {(ushort)message.Op:x}.");
-        }
-    }
-
-    private void End()
-    {
-        lock (_sendLock)
-        {
-            _ended.TrySetResult();
-        }
-
-        _hello.TrySetException(new EngineException("The launcher's connection ended before its HELLO."));
-        if (Volatile.Read(ref _stopping) == 0)
-        {
-            LogLauncherEnded(_logger, _cells.Count);
-        }
-
-        foreach (var id in _cells.Keys)
-        {
-            if (_cells.TryRemove(id, out var cell))
-            {
-                cell.OnGone(null);
-            }
-        }
-
-        _socket.Dispose();
-    }
-
-    [LoggerMessage(4001, LogLevel.Error, "The launcher ended by itself; {Cells} sandboxes ended with it")]
-    private static partial void LogLauncherEnded(ILogger logger, int cells);
-
-    [LoggerMessage(4002, LogLevel.Error, "The launcher's control connection broke")]
-    private static partial void LogReceiveFailed(ILogger logger, Exception exception);
 
     [LoggerMessage(4003, LogLevel.Warning, "A message to the launcher could not be sent")]
     private static partial void LogSendFailed(ILogger logger, Exception exception);

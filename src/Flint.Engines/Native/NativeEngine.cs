@@ -26,7 +26,8 @@ internal sealed partial class NativeEngine : ISandboxEngine
     // Set by StartAsync, then only read, but for the current launcher, which the supervisor swaps.
     private GuestRuntimes _runtimes = GuestRuntimes.None;
     private RawOutputPump? _pump;
-    private volatile Launcher? _current;
+    private volatile NativeLauncher? _current;
+    private volatile EngineCapabilities _capabilities = new([], false, false, []);
     private volatile string _restartFailure = "it ended by itself";
     private Task _supervisor = Task.CompletedTask;
     private int _disposed;
@@ -41,9 +42,12 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
     public string Name => "native";
 
-    public EngineCapabilities Capabilities { get; private set; } = new([], false, false, []);
+    public EngineCapabilities Capabilities => _capabilities;
 
     public string? Trouble => _current is null ? $"The launcher is being restarted: {_restartFailure}." : null;
+
+    /// <summary>For tests: cells that are ready now.</summary>
+    internal int ReadyCells => _current?.Stock.Ready ?? 0;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -56,13 +60,8 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
         var session = await OpenAsync(CommandFor(files), cancellationToken);
         _pump = new RawOutputPump(_loggers.CreateLogger<RawOutputPump>());
-        Capabilities = new EngineCapabilities(
-            _runtimes.Names,
-            session.Hello.Freezer != "none",
-            session.Hello.Descriptors.Contains("memoryPeak"),
-            NativeHost.Unenforced(session.Hello));
-        _current = new Launcher(session, _settings.Options.ReadySandboxes);
-        _supervisor = SuperviseAsync(CommandFor(files), session);
+        _current = await LaunchAsync(session);
+        _supervisor = SuperviseAsync(CommandFor(files), _current);
         LogStarted(_logger, session.Hello.Mode, session.Hello.Cgroup, string.Join(", ", _runtimes.Names));
     }
 
@@ -70,10 +69,14 @@ internal sealed partial class NativeEngine : ISandboxEngine
     {
         try
         {
+            if (_current is { } launcher)
+            {
+                return NativeHost.Report(Name, launcher.Session.Hello, _runtimes, launcher.Zygotes, _settings.AllowUnenforced);
+            }
+
             var files = NativeFiles.Find(_settings.Options);
             var runtimes = await GuestRuntimes.DiscoverAsync(files.GuestPath, _settings.Options, cancellationToken);
-            var hello = _current?.Session.Hello ?? await ProbeHostAsync(files, cancellationToken);
-            return NativeHost.Report(Name, hello, runtimes, _settings.AllowUnenforced);
+            return NativeHost.Report(Name, await ProbeHostAsync(files, cancellationToken), runtimes, [], _settings.AllowUnenforced);
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
         {
@@ -85,22 +88,37 @@ internal sealed partial class NativeEngine : ISandboxEngine
     {
         var runtime = _runtimes.Find(spec.Runtime) ?? throw new EngineException(
             $"Runtime {spec.Runtime} is not on this host; there are: {string.Join(", ", _runtimes.Names)}.");
+        if (spec.Network == NetworkAccess.Egress && Capabilities.NoEgress is { } noEgress)
+        {
+            throw new EngineException($"A sandbox with network access cannot be made: {noEgress}.");
+        }
+
+        if (spec.Snapshot && Capabilities.NoSnapshot is { } noSnapshot)
+        {
+            throw new EngineException($"A snapshot cannot be taken: {noSnapshot}.");
+        }
+
+        var codeName = CodeName(spec.CodeDirectory);
         var launcher = _current ?? throw new EngineException(Trouble ?? "The launcher is being restarted.");
-        var cell = await launcher.Stock.TakeAsync(spec.TenantId, cancellationToken);
-        var sandbox = new NativeSandbox(launcher.Session, cell, _pump!, _time);
+        var (cell, reason) = await launcher.TakeAsync(spec, runtime, cancellationToken);
+        var environment = runtime.Environment(spec.Environment);
+        var forked = cell.Zygote != 0;
+        var start = new SandboxStart(forked ? StartMode.Zygote : StartMode.Exec, reason, forked ? environment : null, spec.Snapshot);
+        var sandbox = Open(launcher.Session, cell, start);
         try
         {
             launcher.Session.StartGuest(cell, new GuestStart
             {
+                Snapshot = spec.Snapshot,
                 MemoryMb = (uint)spec.MemoryMb,
                 TmpMb = (uint)spec.TmpMb,
                 PidsMax = (uint)spec.MaxProcesses,
                 CpuWeight = CpuWeight(spec.MemoryMb),
                 CpuQuotaMilli = (uint)(spec.CpuQuotaMilli ?? 0),
                 MaxFiles = (uint)spec.MaxOpenFiles,
-                CodeName = CodeName(spec.CodeDirectory),
-                Arguments = runtime.Arguments(spec.MemoryMb),
-                Environment = runtime.Environment(spec.Environment),
+                CodeName = codeName,
+                Arguments = forked ? [] : runtime.Arguments(spec.MemoryMb),
+                Environment = forked ? [] : GuestRuntime.Entries(environment),
             });
             return sandbox;
         }
@@ -108,6 +126,11 @@ internal sealed partial class NativeEngine : ISandboxEngine
         {
             await sandbox.DestroyAsync();
             throw;
+        }
+        finally
+        {
+            // After START: the launcher does one thing at a time, and this guest is waited for.
+            launcher.Stock.Refill();
         }
     }
 
@@ -123,7 +146,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
         await _supervisor;
         if (Interlocked.Exchange(ref _current, null) is { } launcher)
         {
-            await launcher.Session.DisposeAsync();
+            await launcher.DisposeAsync();
         }
 
         _pump?.Dispose();
@@ -187,18 +210,41 @@ internal sealed partial class NativeEngine : ISandboxEngine
         return session;
     }
 
-    private async Task SuperviseAsync(LauncherCommand command, LauncherSession session)
+    private NativeSandbox Open(LauncherSession session, Cell cell, SandboxStart start)
+    {
+        try
+        {
+            return new NativeSandbox(session, cell, start, _pump!, _time);
+        }
+        catch (IOException exception)
+        {
+            session.Discard(cell);
+            throw new EngineException($"The sandbox's output could not be watched: {exception.Message}", exception);
+        }
+    }
+
+    private Task<NativeLauncher> LaunchAsync(LauncherSession session)
+    {
+        _capabilities = NativeHost.Capabilities(session.Hello, _runtimes, _settings.Options);
+        return NativeLauncher.StartAsync(session, _runtimes, _settings.Options, _loggers, _time);
+    }
+
+    private async Task SuperviseAsync(LauncherCommand command, NativeLauncher launcher)
     {
         var delay = FirstRestartDelay;
         while (!_stopping.IsCancellationRequested)
         {
             try
             {
-                await session.Ended.WaitAsync(_stopping.Token);
-                _current = null;
+                await launcher.Session.Ended.WaitAsync(_stopping.Token);
+                if (Interlocked.CompareExchange(ref _current, null, launcher) == launcher)
+                {
+                    await launcher.DisposeAsync();
+                }
+
                 await Task.Delay(delay, _time, _stopping.Token);
-                session = await OpenAsync(command, _stopping.Token);
-                _current = new Launcher(session, _settings.Options.ReadySandboxes);
+                launcher = await LaunchAsync(await OpenAsync(command, _stopping.Token));
+                _current = launcher;
                 delay = FirstRestartDelay;
             }
             catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
@@ -220,10 +266,4 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
     [LoggerMessage(4022, LogLevel.Error, "The launcher could not be restarted; next try in {Delay}")]
     private static partial void LogRestartFailed(ILogger logger, TimeSpan delay, Exception exception);
-
-    private sealed class Launcher(LauncherSession session, int readyPerTenant)
-    {
-        public LauncherSession Session { get; } = session;
-        public CellStock Stock { get; } = new(session, readyPerTenant);
-    }
 }

@@ -42,11 +42,28 @@ public sealed class NativeEngineOptions
     /// </summary>
     public string Cgroup { get; set; } = "auto";
 
-    /// <summary>Sandboxes made ahead of demand for each tenant. Range 0 to 256; default 4, which covers a burst while others are made.</summary>
+    /// <summary>
+    /// Sandboxes made ahead of demand for each tenant, runtime and network in use. Range 0 to 256 (0 makes none ahead); default 4, which covers a burst while others are made.
+    /// Demand makes it more, a tenth of a second's up to 32; after five minutes without any none is kept.
+    /// </summary>
     public int ReadySandboxes { get; set; } = 4;
+
+    /// <summary>
+    /// Start sandboxes by forking a booted interpreter. Default true. When false every sandbox starts an interpreter of its own, which takes tens of milliseconds and of megabytes more,
+    /// and snapshots are refused.
+    /// </summary>
+    public bool Zygotes { get; set; } = true;
+
+    /// <summary>
+    /// Milliseconds after which a zygote is replaced, so that sandboxes do not share one address-space layout for ever. Range 1000 to 86400000; default 600000 (ten minutes).
+    /// </summary>
+    public int ZygoteLifetimeMs { get; set; } = 600_000;
 
     /// <summary>Given to the launcher after its other options. Internal, so no configuration can set it: the tests' variant of the launcher has options of its own.</summary>
     internal IReadOnlyList<string> ExtraLauncherArguments { get; set; } = [];
+
+    /// <summary>The library that zygotes are preloaded with, as seen in a sandbox. Internal as above: the security tests' variant leaves walls out.</summary>
+    internal string ZygoteLibrary { get; set; } = "/var/runtime/native/libflint-zygote.so";
 
     /// <summary>All problems of these settings; empty when there are none.</summary>
     public IReadOnlyList<string> Validate()
@@ -55,6 +72,7 @@ public sealed class NativeEngineOptions
         Require(problems, UidBase is >= 65536 and <= 4_294_900_000, nameof(UidBase), UidBase, "65536 to 4294900000");
         Require(problems, UidCount is >= 16 and <= 1_000_000, nameof(UidCount), UidCount, "16 to 1000000");
         Require(problems, ReadySandboxes is >= 0 and <= 256, nameof(ReadySandboxes), ReadySandboxes, "0 to 256");
+        Require(problems, ZygoteLifetimeMs is >= 1000 and <= 86_400_000, nameof(ZygoteLifetimeMs), ZygoteLifetimeMs, "1000 to 86400000");
         foreach (var path in (string[])[LauncherPath, GuestPath, RootPath, .. Interpreters.Values])
         {
             Require(problems, path.Length == 0 || Path.IsPathFullyQualified(path), "a path", path, "an absolute path");

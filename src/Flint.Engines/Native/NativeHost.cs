@@ -55,11 +55,44 @@ internal static class NativeHost
         return limits;
     }
 
-    public static EngineReport Report(string engine, LauncherHello hello, GuestRuntimes runtimes, IReadOnlyList<string> allowed)
+    public static EngineCapabilities Capabilities(LauncherHello hello, GuestRuntimes runtimes, NativeEngineOptions options) =>
+        new(runtimes.Names, hello.Freezer != "none", hello.Descriptors.Contains("memoryPeak"), Unenforced(hello))
+        {
+            NoSnapshot = NoSnapshots(hello, options),
+            NoEgress = NoEgress(hello),
+        };
+
+    /// <summary>Why no runtime can have a zygote here, or null.</summary>
+    public static string? NoZygotes(LauncherHello hello, NativeEngineOptions options) =>
+        !options.Zygotes ? "zygotes are switched off (Flint:Sandbox:Native:Zygotes)"
+        : !hello.Zygotes ? $"this host has no zygotes ({Explain(hello, "zygotes")})"
+        : null;
+
+    /// <summary>Why no snapshot can be taken here, or null.</summary>
+    public static string? NoSnapshots(LauncherHello hello, NativeEngineOptions options) =>
+        NoZygotes(hello, options) ?? (hello.Snapshots ? null : $"this host has no snapshots ({Explain(hello, "snapshots")})");
+
+    /// <summary>Why no sandbox can have a way out here, or null.</summary>
+    public static string? NoEgress(LauncherHello hello) => hello.Egress ? null : $"this host has no egress ({Explain(hello, "egress")})";
+
+    /// <summary>What is wrong with the zygotes at this moment.</summary>
+    public static IEnumerable<EngineFinding> Findings(IEnumerable<ZygoteKeeper> zygotes) =>
+        from keeper in zygotes
+        let trouble = keeper.FirstBoot.IsCompleted ? keeper.Trouble : null
+        where trouble is not null
+        select new EngineFinding(
+            $"zygote {keeper.Runtime}",
+            trouble,
+            "Its sandboxes start an interpreter of their own meanwhile, and it is tried again; the log has the launcher's and the interpreter's words. Flint:Sandbox:Native:Zygotes=false ends the attempts.",
+            Blocking: false);
+
+    public static EngineReport Report(
+        string engine, LauncherHello hello, GuestRuntimes runtimes, IEnumerable<ZygoteKeeper> zygotes, IReadOnlyList<string> allowed)
     {
         var refusal = RefusalOfCells(hello) ?? Refusal(hello, allowed) ?? RefusalOf(runtimes);
         var findings = hello.Missing
             .Select(finding => new EngineFinding(finding.What, finding.Why, finding.Fix, Blocks(finding.What, allowed)))
+            .Concat(Findings(zygotes))
             .ToList();
         return new EngineReport(
             engine,

@@ -1,6 +1,4 @@
 using System.Buffers.Text;
-using System.Net.Sockets;
-using System.Text;
 using Flint.Runtime.Sandboxing;
 
 namespace Flint.Engines.Native;
@@ -11,34 +9,47 @@ internal sealed class NativeSandbox : ISandbox
     private static readonly TimeSpan GoneLimit = TimeSpan.FromSeconds(30);
     private readonly LauncherSession _session;
     private readonly Cell _cell;
-    private readonly RawOutput _output;
+    private readonly GuestStreams _streams;
+    private readonly SandboxStart _start;
     private readonly TimeProvider _time;
     private readonly Lock _lock = new();
+    // Both under the lock.
     private Task? _destroyed;
     private bool _frozen;
 
-    public NativeSandbox(LauncherSession session, Cell cell, RawOutputPump pump, TimeProvider time)
+    public NativeSandbox(LauncherSession session, Cell cell, SandboxStart start, RawOutputPump pump, TimeProvider time)
     {
         _session = session;
         _cell = cell;
+        _start = start;
         _time = time;
-        var (stdout, stderr) = cell.TakePipes();
-        _output = new RawOutput(pump, stdout, stderr);
-        Channel = new NetworkStream(cell.Channel!, ownsSocket: false);
+        _streams = cell.TakeStreams(pump);
         Id = $"c{cell.Id}";
+        if (start.Snapshot)
+        {
+            Template = cell.Template = new SnapshotTemplate(this, session, cell, pump, time);
+        }
     }
 
     public string Id { get; }
 
-    public Stream Channel { get; }
+    public Stream Channel => _streams.Channel;
+
+    public StartMode Start => _start.Mode;
+
+    public string? StartReason => _start.Reason;
+
+    public IReadOnlyDictionary<string, string>? GuestEnvironment => _start.Environment;
+
+    public ISandboxTemplate? Template { get; }
 
     public Task<SandboxExit> Exited => _cell.Exited;
 
-    public void AttachOutput(RawOutputHandler? handler) => _output.Attach(handler);
+    public void AttachOutput(RawOutputHandler? handler) => _streams.Output.Attach(handler);
 
     public ValueTask DrainOutputAsync(CancellationToken cancellationToken)
     {
-        _output.Drain();
+        _streams.Output.Drain();
         return ValueTask.CompletedTask;
     }
 
@@ -52,6 +63,19 @@ internal sealed class NativeSandbox : ISandbox
     {
         SetFrozen(false);
         return ValueTask.CompletedTask;
+    }
+
+    /// <summary>For a sandbox that may be going away at the same time.</summary>
+    public void TryThaw()
+    {
+        try
+        {
+            SetFrozen(false);
+        }
+        catch (EngineException)
+        {
+            // It is being destroyed: the launcher thaws what it kills.
+        }
     }
 
     public void ResetPeakMemory()
@@ -98,8 +122,7 @@ internal sealed class NativeSandbox : ISandbox
         {
             lock (_lock)
             {
-                Channel.Dispose();
-                _output.Dispose();
+                _streams.Dispose();
                 _cell.Dispose();
             }
         }
@@ -107,21 +130,22 @@ internal sealed class NativeSandbox : ISandbox
 
     private void SetFrozen(bool frozen)
     {
-        if (_frozen == frozen)
+        lock (_lock)
         {
-            return;
-        }
-
-        var v1 = _session.Hello.Freezer == "v1";
-        WithDescriptor(_cell.FreezeDescriptor, descriptor =>
-            Libc.WriteControl(descriptor, Encoding.ASCII.GetBytes((v1, frozen) switch
+            if (_frozen == frozen)
             {
-                (true, true) => "FROZEN",
-                (true, false) => "THAWED",
-                (false, true) => "1",
-                (false, false) => "0",
-            })));
-        _frozen = frozen;
+                return;
+            }
+
+            WithDescriptor(_cell.FreezeDescriptor, descriptor => Libc.WriteControl(descriptor, (_session.Hello.Freezer, frozen) switch
+            {
+                ("v1", true) => "FROZEN"u8,
+                ("v1", false) => "THAWED"u8,
+                (_, true) => "1"u8,
+                (_, false) => "0"u8,
+            }));
+            _frozen = frozen;
+        }
     }
 
     // The lock keeps a descriptor from being closed, and its number reused, while it is in use.

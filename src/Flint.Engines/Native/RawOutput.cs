@@ -26,10 +26,19 @@ internal sealed class RawOutput : IDisposable
         _pump = pump;
         _stdout = new Pipe(stdout, LogStream.Stdout);
         _stderr = new Pipe(stderr, LogStream.Stderr);
-        Libc.SetNonBlocking(stdout);
-        Libc.SetNonBlocking(stderr);
-        _stdout.Token = pump.Add(this, stdout);
-        _stderr.Token = pump.Add(this, stderr);
+        try
+        {
+            Libc.SetNonBlocking(stdout);
+            Libc.SetNonBlocking(stderr);
+            _stdout.Token = pump.Add(this, stdout);
+            _stderr.Token = pump.Add(this, stderr);
+        }
+        catch (IOException)
+        {
+            Libc.Close(stdout);
+            Libc.Close(stderr);
+            throw;
+        }
     }
 
     public void Attach(RawOutputHandler? handler)

@@ -11,13 +11,7 @@ namespace Flint.Runtime.Guest;
 /// </summary>
 public sealed class GuestConnection
 {
-    /// <summary>
-    /// Reads that found bytes at once before the thread is left to others: a guest that never stops writing must not keep one that serves more than it,
-    /// as those do that wait for sockets.
-    /// </summary>
-    private const int ReadsInARow = 16;
-
-    /// <summary>Checking a larger result is long work for such a thread, too.</summary>
+    /// <summary>Checking a larger result is long work for a thread that others wait for.</summary>
     private const int LargeResult = 64 * 1024;
 
     private readonly ISandbox _sandbox;
@@ -39,6 +33,12 @@ public sealed class GuestConnection
     /// <summary>For a process whose handler is loaded already: a snapshot's fork, which takes one event.</summary>
     public static GuestConnection AfterInit(ISandbox sandbox, GuestLimits limits) => new(sandbox, limits) { IsUsable = true };
 
+    /// <summary>
+    /// Reads that found bytes at once before the thread is left to others: a guest that never stops writing must not keep one that serves more than it,
+    /// as those do that wait for sockets.
+    /// </summary>
+    internal int ReadsInARow { get; init; } = 16;
+
     /// <summary>False until the handler is loaded, and for ever after anything that ends the sandbox: no further invocation may be sent.</summary>
     public bool IsUsable { get; private set; }
 
@@ -46,13 +46,19 @@ public sealed class GuestConnection
     /// Waits for READY, sends INIT, waits for INIT_OK. Null when the handler is loaded, else the guest's error.
     /// Throws <see cref="GuestProtocolException"/> or <see cref="GuestClosedException"/>.
     /// </summary>
-    public async Task<InvocationError?> InitAsync(GuestInit init, InvocationLog log, CancellationToken cancellationToken)
+    /// <param name="init">What the guest is told.</param>
+    /// <param name="log">Takes what it prints.</param>
+    /// <param name="cancellationToken">Ends the wait; the sandbox must be destroyed then.</param>
+    /// <param name="onReady">Called once, at READY.</param>
+    public async Task<InvocationError?> InitAsync(
+        GuestInit init, InvocationLog log, CancellationToken cancellationToken, Action? onReady = null)
     {
         BeginCall(log);
         try
         {
             Frame ready = await NextAsync(FrameKinds.Ready, log, cancellationToken).ConfigureAwait(false);
             CheckReady(ready.Body);
+            onReady?.Invoke();
             await _writer.WriteInitAsync(init, _limits.MaxResultBytes, cancellationToken).ConfigureAwait(false);
             Frame answer = await NextAsync(FrameKinds.WhileInit, log, cancellationToken).ConfigureAwait(false);
             InvocationError? error = answer.Kind == FrameKind.InitOk ? null : GuestErrors.Parse(answer.Body, out _);

@@ -28,7 +28,7 @@ public sealed partial class Dispatcher
             run.Reached(sandbox);
             var connection = new GuestConnection(sandbox, _guestLimits);
             _pools.Attach(run.Slot!, sandbox, connection);
-            var error = await connection.InitAsync(Init(run.Function, sandbox), run.Log, deadline.Token);
+            var error = await connection.InitAsync(Init(run.Function, sandbox), run.Log, deadline.Token, run.Boot);
             if (error is null && run.Function.Freshness == Freshness.Snapshot)
             {
                 await _pools.ForkFirstAsync(run.Slot!, deadline.Token);

@@ -217,12 +217,13 @@ public sealed partial class Dispatcher : IDisposable
     private async ValueTask<InvocationError?> PrepareWarmAsync(
         InvocationRun run, GuardedSandbox sandbox, DeadlineSource deadline, CancellationToken aborting)
     {
+        var began = _time.GetTimestamp();
         var thaw = sandbox.ThawAsync(CancellationToken.None);
         if (thaw.IsCompletedSuccessfully)
         {
+            run.Prepared = _time.GetElapsedTime(began);
             return null;
         }
-        var began = _time.GetTimestamp();
         deadline.Arm(_initTimeout, CancellationToken.None, aborting, _shutdown.Token);
         try
         {

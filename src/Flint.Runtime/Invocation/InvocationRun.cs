@@ -8,6 +8,7 @@ namespace Flint.Runtime.Invocation;
 internal sealed class InvocationRun(InvocationRequest request, InvocationLog log, TimeProvider time)
 {
     private readonly long _asked = time.GetTimestamp();
+    private long _reached;
 
     public InvocationRequest Request { get; } = request;
     public FunctionSpec Function => Request.Function;
@@ -30,7 +31,9 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
     public bool StartLineWritten { get; set; }
     public TimeSpan Queued { get; set; }
     public TimeSpan Created { get; set; }
+    /// <summary>From the sandbox being made to the loaded handler; <see cref="Booted"/> is its first part.</summary>
     public TimeSpan Initialised { get; set; }
+    public TimeSpan Booted { get; private set; }
     public TimeSpan Prepared { get; set; }
     public TimeSpan Ran { get; set; }
     public long? PeakMemoryBytes { get; set; }
@@ -43,7 +46,14 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
     }
 
     /// <summary>It has this sandbox.</summary>
-    public void Reached(GuardedSandbox sandbox) => (SandboxId, Start, StartReason) = (sandbox.Id, sandbox.Start, sandbox.StartReason);
+    public void Reached(GuardedSandbox sandbox)
+    {
+        (SandboxId, Start, StartReason) = (sandbox.Id, sandbox.Start, sandbox.StartReason);
+        _reached = time.GetTimestamp();
+    }
+
+    /// <summary>Its guest is up, and has read no user code.</summary>
+    public void Boot() => Booted = time.GetElapsedTime(_reached);
 
     /// <summary>The sandbox was no good, and it has not seen the event.</summary>
     public void Lost() => (SandboxId, Start, StartReason) = (null, null, null);
@@ -72,7 +82,7 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
             Start = Start,
             StartReason = StartReason,
             Log = Log.Complete(),
-            Timings = new InvocationTimings(Queued, Created, Initialised, Prepared, Ran),
+            Timings = new InvocationTimings(Queued, Created, Booted, Initialised > Booted ? Initialised - Booted : TimeSpan.Zero, Prepared, Ran),
         };
     }
 

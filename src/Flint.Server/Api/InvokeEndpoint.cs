@@ -14,6 +14,15 @@ namespace Flint.Server.Api;
 /// </summary>
 internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers buffers, LimitOptions limits)
 {
+    /// <summary>What is in the answer only when it is asked for.</summary>
+    [Flags]
+    private enum Extras
+    {
+        None = 0,
+        Logs = 1,
+        Timings = 2,
+    }
+
     private const string OctetStream = "application/octet-stream";
 
     /// <summary>Checking a larger one is long work for a thread that others wait for.</summary>
@@ -37,17 +46,18 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
     private static ProducesResponseTypeMetadata Refusal(int status) => new(status, typeof(Problem), ["application/problem+json"]);
 
     /// <summary>Never called: the parameters that <see cref="InvokeAsync"/> reads itself, for the OpenAPI document.</summary>
-    private static void Describe(string name, string? qualifier, string? logs) => _ = (name, qualifier, logs);
+    private static void Describe(string name, string? qualifier, string? logs, string? timings) => _ = (name, qualifier, logs, timings);
 
     private async Task InvokeAsync(HttpContext http)
     {
         var name = Names.CheckFunction((string?)http.Request.RouteValues["name"]);
         string? qualifier = null;
-        var withLogs = false;
+        var extras = Extras.None;
         if (http.Request.QueryString.HasValue)
         {
             qualifier = http.Request.Query["qualifier"] is [{ Length: > 0 } asked] ? asked : null;
-            withLogs = http.Request.Query["logs"] == "true";
+            extras = (http.Request.Query["logs"] == "true" ? Extras.Logs : Extras.None)
+                | (http.Request.Query["timings"] == "true" ? Extras.Timings : Extras.None);
         }
 
         var entry = await invocations.ResolveAsync(Tenants.Default, name, qualifier, http.RequestAborted).ConfigureAwait(false);
@@ -70,18 +80,23 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
         }
         else
         {
-            await SendRecordAsync(http, answer, withLogs).ConfigureAwait(false);
+            await SendRecordAsync(http, answer, extras).ConfigureAwait(false);
         }
     }
 
-    private async Task SendRecordAsync(HttpContext http, InvocationAnswer answer, bool withLogs)
+    private async Task SendRecordAsync(HttpContext http, InvocationAnswer answer, Extras extras)
     {
         var buffer = buffers.Rent();
         try
         {
             buffer.Writer.WriteStartObject();
             RecordWriter.WriteMembers(buffer.Writer, answer.Row);
-            if (withLogs)
+            if (extras.HasFlag(Extras.Timings))
+            {
+                RecordWriter.WriteTimings(buffer.Writer, answer.Timings);
+            }
+
+            if (extras.HasFlag(Extras.Logs))
             {
                 RecordWriter.WriteLogs(buffer.Writer, answer.Row);
             }

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text.Json;
 using Flint.Contracts;
 using Flint.Data.Invocations;
+using Flint.Runtime.Invocation;
 
 namespace Flint.Server.Api;
 
@@ -72,6 +73,21 @@ internal static class RecordWriter
             json.WriteEndObject();
         }
     }
+
+    public static void WriteTimings(Utf8JsonWriter json, in InvocationTimings timings)
+    {
+        json.WriteStartObject("timings"u8);
+        WriteMilliseconds(json, "queueMs"u8, timings.Queue);
+        WriteMilliseconds(json, "createMs"u8, timings.Create);
+        WriteMilliseconds(json, "bootMs"u8, timings.Boot);
+        WriteMilliseconds(json, "initMs"u8, timings.Init);
+        WriteMilliseconds(json, "prepareMs"u8, timings.Prepare);
+        WriteMilliseconds(json, "runMs"u8, timings.Run);
+        json.WriteEndObject();
+    }
+
+    private static void WriteMilliseconds(Utf8JsonWriter json, ReadOnlySpan<byte> name, TimeSpan time) =>
+        json.WriteNumber(name, Math.Round(time.TotalMilliseconds, 3));
 
     public static void WriteLogs(Utf8JsonWriter json, InvocationRow row)
     {

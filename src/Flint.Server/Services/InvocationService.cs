@@ -8,7 +8,8 @@ namespace Flint.Server.Services;
 /// <summary>How a synchronous invocation ended.</summary>
 /// <param name="Row">Its record; in history already, but for one that was refused before it ran.</param>
 /// <param name="Error">As the dispatcher classified it; null when it completed.</param>
-internal readonly record struct InvocationAnswer(InvocationRow Row, InvocationError? Error);
+/// <param name="Timings">Where its time went; not kept in history.</param>
+internal readonly record struct InvocationAnswer(InvocationRow Row, InvocationError? Error, InvocationTimings Timings);
 
 /// <summary>Synchronous invocations: resolve, dispatch, record, answer. Thread-safe.</summary>
 internal sealed partial class InvocationService(
@@ -54,7 +55,7 @@ internal sealed partial class InvocationService(
         }
 
         LogEnded(Api.ProblemMapping.LogLevel(outcome.Error?.Type), id, row.Status, row.ErrorType ?? "none");
-        return new InvocationAnswer(row, outcome.Error);
+        return new InvocationAnswer(row, outcome.Error, outcome.Timings);
     }
 
     [LoggerMessage(EventId = 2301, Message = "Invocation {InvocationId} ended {Status}, error {ErrorType}")]

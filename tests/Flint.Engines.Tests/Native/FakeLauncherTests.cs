@@ -1,9 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
-using Flint.Engines.Native;
 using Flint.Runtime.Sandboxing;
 using Flint.TestKit.Time;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Flint.Engines.Tests.Native;
 
@@ -11,15 +9,15 @@ namespace Flint.Engines.Tests.Native;
 public sealed class FakeLauncherTests : IDisposable
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
-    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("flint-test-");
+    private readonly FakeLauncherHost _host = new();
 
-    public void Dispose() => _folder.Delete(recursive: true);
+    public void Dispose() => _host.Dispose();
 
     [Fact]
     public async Task A_sandbox_moves_bytes_and_raw_output_and_is_destroyed()
     {
-        await using var engine = await StartAsync("");
-        var sandbox = await engine.CreateAsync(Spec(memoryMb: 256), CancellationToken.None);
+        await using var engine = await _host.StartAsync("");
+        var sandbox = await engine.CreateAsync(_host.Spec(memoryMb: 256), CancellationToken.None);
         var seen = new List<string>();
         sandbox.AttachOutput((stream, bytes) => seen.Add($"{stream}: {Encoding.UTF8.GetString(bytes)}"));
 
@@ -38,8 +36,8 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task Output_that_nobody_listens_to_waits_for_its_listener()
     {
-        await using var engine = await StartAsync("");
-        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await using var engine = await _host.StartAsync("");
+        var sandbox = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
         await sandbox.Channel.ReadExactlyAsync(new byte[4]).AsTask().WaitAsync(Limit);
 
         var both = new TaskCompletionSource();
@@ -58,7 +56,7 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task Disposing_it_again_is_harmless()
     {
-        var engine = await StartAsync("");
+        var engine = await _host.StartAsync("");
         await engine.DisposeAsync();
         await engine.DisposeAsync();
     }
@@ -66,8 +64,8 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task A_guest_that_ends_by_itself_is_reported_as_it_ended()
     {
-        await using var engine = await StartAsync("exit-by-itself");
-        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await using var engine = await _host.StartAsync("exit-by-itself");
+        var sandbox = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
         (await sandbox.Exited.WaitAsync(Limit)).ShouldBe(new SandboxExit(7, null, false, false));
         await sandbox.DestroyAsync().WaitAsync(Limit);
     }
@@ -75,20 +73,20 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task A_launcher_that_cannot_start_says_why()
     {
-        var failure = await Should.ThrowAsync<EngineException>(() => StartAsync("die-at-start"));
+        var failure = await Should.ThrowAsync<EngineException>(() => _host.StartAsync("die-at-start"));
         failure.Message.ShouldContain("no namespaces here");
     }
 
     [Fact]
     public async Task A_launcher_that_begins_with_nonsense_is_refused()
     {
-        await Should.ThrowAsync<EngineException>(() => StartAsync("bad-hello"));
+        await Should.ThrowAsync<EngineException>(() => _host.StartAsync("bad-hello"));
     }
 
     [Fact]
     public async Task A_host_without_memory_control_is_refused_with_reason_and_knob()
     {
-        var failure = await Should.ThrowAsync<EngineException>(() => StartAsync("no-memory"));
+        var failure = await Should.ThrowAsync<EngineException>(() => _host.StartAsync("no-memory"));
         failure.Message.ShouldContain("no controller; mount one");
         failure.Message.ShouldContain("Flint:Sandbox:AllowUnenforced");
     }
@@ -96,7 +94,7 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task An_allowed_missing_limit_is_shown_and_not_refused()
     {
-        await using var engine = await StartAsync("no-memory", "memory");
+        await using var engine = await _host.StartAsync("no-memory", "memory");
         engine.Capabilities.Unenforced.ShouldBe(["memory"]);
         var report = await engine.ProbeAsync(CancellationToken.None);
         report.Available.ShouldBeTrue();
@@ -106,7 +104,7 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task A_host_that_can_make_no_cell_is_reported_as_unavailable()
     {
-        await using var engine = NewEngine("no-cells");
+        await using var engine = _host.NewEngine("no-cells");
         var report = await engine.ProbeAsync(CancellationToken.None);
         report.Available.ShouldBeFalse();
         report.Summary.ShouldContain("no namespaces");
@@ -116,8 +114,8 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task A_cell_that_cannot_be_made_fails_the_request_with_its_reason()
     {
-        await using var engine = await StartAsync("fail-cells");
-        var failure = await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(Spec(), CancellationToken.None));
+        await using var engine = await _host.StartAsync("fail-cells");
+        var failure = await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(_host.Spec(), CancellationToken.None));
         failure.Message.ShouldContain("cgroup");
         failure.Message.ShouldContain("not allowed");
     }
@@ -125,8 +123,8 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task Nobody_waits_on_for_cells_that_cannot_be_made()
     {
-        await using var engine = await StartAsync("fail-cells");
-        var requests = Enumerable.Range(0, 20).Select(_ => engine.CreateAsync(Spec(), CancellationToken.None)).ToArray();
+        await using var engine = await _host.StartAsync("fail-cells");
+        var requests = Enumerable.Range(0, 20).Select(_ => engine.CreateAsync(_host.Spec(), CancellationToken.None)).ToArray();
         foreach (var request in requests)
         {
             (await Should.ThrowAsync<EngineException>(() => request.WaitAsync(Limit))).Message.ShouldContain("not allowed");
@@ -136,21 +134,21 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task Something_left_behind_fails_the_destroy()
     {
-        await using var engine = await StartAsync("linger");
-        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await using var engine = await _host.StartAsync("linger");
+        var sandbox = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
         (await Should.ThrowAsync<EngineException>(() => sandbox.DestroyAsync().WaitAsync(Limit))).Message.ShouldContain("a mount");
     }
 
     [Fact]
     public async Task A_dead_launcher_ends_its_sandboxes_and_is_replaced()
     {
-        await using var engine = await StartAsync("die-at-guest");
-        var lost = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await using var engine = await _host.StartAsync("die-at-guest");
+        var lost = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
         (await lost.Exited.WaitAsync(Limit)).KilledByPlatform.ShouldBeTrue();
         await lost.DestroyAsync().WaitAsync(Limit);
 
-        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), "");
-        var sandbox = await EventuallyAsync(() => engine.CreateAsync(Spec(), CancellationToken.None));
+        _host.Behave("");
+        var sandbox = await FakeLauncherHost.EventuallyAsync(() => engine.CreateAsync(_host.Spec(), CancellationToken.None));
         await sandbox.Channel.ReadExactlyAsync(new byte[4]).AsTask().WaitAsync(Limit);
         await sandbox.DestroyAsync().WaitAsync(Limit);
     }
@@ -158,29 +156,29 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task A_replacement_that_enforces_less_is_not_used()
     {
-        await using var engine = await StartAsync("die-at-guest");
-        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), "no-memory");
-        var lost = await engine.CreateAsync(Spec(), CancellationToken.None);
+        await using var engine = await _host.StartAsync("die-at-guest");
+        _host.Behave("no-memory");
+        var lost = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
         await lost.Exited.WaitAsync(Limit);
         await lost.DestroyAsync().WaitAsync(Limit);
 
         // The third launcher is started only when the second was refused.
         using var limit = new CancellationTokenSource(Limit);
-        while (new FileInfo(Path.Combine(_folder.FullName, "starts")).Length < 3)
+        while (_host.Starts < 3)
         {
             await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System, limit.Token);
         }
 
-        await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(Spec(), CancellationToken.None));
+        await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(_host.Spec(), CancellationToken.None));
     }
 
     [Fact]
     public async Task A_launcher_that_cannot_be_restarted_is_said_as_trouble()
     {
-        await using var engine = await StartAsync("die-at-guest");
+        await using var engine = await _host.StartAsync("die-at-guest");
         engine.Trouble.ShouldBeNull();
-        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), "die-at-start die-at-guest");
-        var lost = await engine.CreateAsync(Spec(), CancellationToken.None);
+        _host.Behave("die-at-start die-at-guest");
+        var lost = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
         await lost.Exited.WaitAsync(Limit);
         await Eventually.True(() => engine.Trouble?.Contains("no namespaces here", StringComparison.Ordinal) == true, "the reason of the failed restart is said");
         await lost.DestroyAsync().WaitAsync(Limit);
@@ -189,8 +187,8 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task A_sandbox_can_be_destroyed_after_its_engine()
     {
-        var engine = await StartAsync("");
-        var sandbox = await engine.CreateAsync(Spec(), CancellationToken.None);
+        var engine = await _host.StartAsync("");
+        var sandbox = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
         await engine.DisposeAsync();
         await sandbox.DestroyAsync().WaitAsync(Limit);
     }
@@ -198,65 +196,8 @@ public sealed class FakeLauncherTests : IDisposable
     [Fact]
     public async Task Code_outside_the_code_directory_is_refused()
     {
-        await using var engine = await StartAsync("");
-        var spec = Spec() with { CodeDirectory = "/etc" };
+        await using var engine = await _host.StartAsync("");
+        var spec = _host.Spec() with { CodeDirectory = "/etc" };
         await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec, CancellationToken.None));
-    }
-
-    private static async Task<ISandbox> EventuallyAsync(Func<Task<ISandbox>> create)
-    {
-        using var limit = new CancellationTokenSource(Limit);
-        while (true)
-        {
-            try
-            {
-                return await create();
-            }
-            catch (EngineException) when (!limit.IsCancellationRequested)
-            {
-                await Task.Yield();
-            }
-        }
-    }
-
-    private SandboxSpec Spec(int memoryMb = 128) => new()
-    {
-        TenantId = "default",
-        Runtime = "python3.11",
-        CodeDirectory = Path.Combine(_folder.FullName, "abc"),
-        MemoryMb = memoryMb,
-        TmpMb = 64,
-        Environment = new Dictionary<string, string> { ["A"] = "1" },
-    };
-
-    private NativeEngine NewEngine(string behaviour, params string[] allowUnenforced)
-    {
-        var launcher = Path.Combine(_folder.FullName, "launcher.py");
-        File.Copy(Path.Combine(AppContext.BaseDirectory, "Native/fake-launcher.py"), launcher, overwrite: true);
-        File.SetUnixFileMode(launcher, UnixFileMode.UserRead | UnixFileMode.UserExecute);
-        File.WriteAllText(Path.Combine(_folder.FullName, "behaviour"), behaviour);
-        var guest = _folder.CreateSubdirectory("guest").FullName;
-        File.WriteAllText(
-            Path.Combine(guest, "runtimes.json"),
-            """[{"prefix":"python","arguments":["{interpreter}"],"environment":{},"heapPercent":0,"heapReserveMb":0}]""");
-        var options = new NativeEngineOptions { LauncherPath = launcher, GuestPath = guest, ReadySandboxes = 1 };
-        options.Interpreters["python3.11"] = "/usr/bin/python3.11";
-        return new NativeEngine(
-            new NativeEngineSettings(options, _folder.FullName, allowUnenforced), NullLoggerFactory.Instance, TimeProvider.System);
-    }
-
-    private async Task<ISandboxEngine> StartAsync(string behaviour, params string[] allowUnenforced)
-    {
-        var engine = NewEngine(behaviour, allowUnenforced);
-        try
-        {
-            await engine.StartAsync(CancellationToken.None);
-            return engine;
-        }
-        catch
-        {
-            await engine.DisposeAsync();
-            throw;
-        }
     }
 }

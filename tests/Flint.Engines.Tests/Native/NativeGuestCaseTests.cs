@@ -10,14 +10,25 @@ public sealed class NativeGuestCaseTests(NativeHostFixture host) : IClassFixture
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public async Task A_guest_in_a_sandbox_behaves_as_its_case_says(string guestCase, string language)
+    public Task A_forked_guest_behaves_as_its_case_says(string guestCase, string language) => RunAsync(guestCase, language, StartMode.Zygote);
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public Task An_executed_guest_behaves_as_its_case_says(string guestCase, string language) => RunAsync(guestCase, language, StartMode.Exec);
+
+    private async Task RunAsync(string guestCase, string language, StartMode start)
     {
         Assert.SkipWhen(host.Missing is not null, host.Missing ?? "");
         await GuestCaseRunner.RunAsync(new GuestHost(CreateAsync, static _ => "/var/task"), guestCase, host.Runtime(language));
-    }
 
-    private Task<ISandbox> CreateAsync(SandboxSpec spec, CancellationToken cancellationToken) =>
-        host.Engine.CreateAsync(spec with { CodeDirectory = host.Code(spec.CodeDirectory) }, cancellationToken);
+        async Task<ISandbox> CreateAsync(SandboxSpec spec, CancellationToken cancellationToken)
+        {
+            var sandbox = await host.Engine.CreateAsync(spec with { CodeDirectory = host.Code(spec.CodeDirectory), Start = start }, cancellationToken);
+            // A case whose environment an interpreter reads when it boots is executed in either mode, and says so.
+            (sandbox.Start == start || sandbox.StartReason!.StartsWith("the environment variable", StringComparison.Ordinal)).ShouldBeTrue(sandbox.StartReason);
+            return sandbox;
+        }
+    }
 
     private static TheoryData<string, string> AllCases()
     {

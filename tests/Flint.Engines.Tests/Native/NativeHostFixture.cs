@@ -80,8 +80,9 @@ public sealed class NativeHostFixture : IAsyncLifetime
             TmpMb = 64,
             Environment = new Dictionary<string, string>(),
         };
-        var sandbox = await Engine.CreateAsync(adjust?.Invoke(spec) ?? spec, CancellationToken.None);
-        return await RunningGuest.InitAsync(sandbox);
+        spec = adjust?.Invoke(spec) ?? spec;
+        var sandbox = await Engine.CreateAsync(spec, CancellationToken.None);
+        return await RunningGuest.InitAsync(sandbox, spec.MemoryMb);
     }
 }
 
@@ -101,7 +102,7 @@ public sealed class RunningGuest : IAsyncDisposable
 
     public CapturedLog LastLog { get; private set; } = CapturedLog.Empty;
 
-    public static async Task<RunningGuest> InitAsync(ISandbox sandbox)
+    public static async Task<RunningGuest> InitAsync(ISandbox sandbox, int memoryMb)
     {
         var guest = new RunningGuest(sandbox);
         using var limit = new CancellationTokenSource(Limit);
@@ -112,7 +113,9 @@ public sealed class RunningGuest : IAsyncDisposable
             FunctionName = "test",
             FunctionVersion = "$LATEST",
             InvokedFunctionArn = "arn:flint:lambda:local:default:function:test",
-            MemoryMb = 128,
+            MemoryMb = memoryMb,
+            Environment = sandbox.GuestEnvironment,
+            Snapshot = sandbox.Template is not null,
         };
         var error = await guest._connection.InitAsync(init, log, limit.Token);
         error.ShouldBeNull($"{error} {string.Join('\n', log.Complete().Lines)}");

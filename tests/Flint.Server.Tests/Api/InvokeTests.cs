@@ -62,6 +62,30 @@ public sealed class InvokeTests
     }
 
     [Fact]
+    public async Task Where_the_time_went_is_told_when_it_is_asked_for()
+    {
+        var engine = new FakeEngine { Script = _ => new FakeScript { OnEvent = _ => new(FakeAnswer.Json("1")) } };
+        await using var server = await TestServer.StartAsync(engine);
+        await server.DeployAsync("timed");
+        (await server.InvokeAsync("timed", "{}", "?timings=false")).TryGetProperty("timings", out _).ShouldBeFalse();
+
+        var warm = await server.InvokeAsync("timed", "{}", "?timings=true&logs=true");
+        var phases = warm.GetProperty("timings");
+        phases.EnumerateObject().Select(phase => phase.Name).ShouldBe(["queueMs", "createMs", "bootMs", "initMs", "prepareMs", "runMs"]);
+        phases.GetProperty("createMs").GetDouble().ShouldBe(0);
+        phases.GetProperty("initMs").GetDouble().ShouldBe(0);
+        phases.GetProperty("runMs").GetRawText().ShouldBe(warm.GetProperty("durationMs").GetRawText());
+        warm.TryGetProperty("logs", out _).ShouldBeTrue();
+
+        await server.DeployAsync("cold");
+        var cold = await server.InvokeAsync("cold", "{}", "?timings=true");
+        phases = cold.GetProperty("timings");
+        phases.GetProperty("bootMs").GetDouble().ShouldBeGreaterThan(0);
+        var init = phases.GetProperty("createMs").GetDouble() + phases.GetProperty("bootMs").GetDouble() + phases.GetProperty("initMs").GetDouble();
+        cold.GetProperty("initDurationMs").GetDouble().ShouldBe(init, tolerance: 0.01);
+    }
+
+    [Fact]
     public async Task A_functions_failure_is_an_answer()
     {
         var engine = new FakeEngine { Script = _ => FakeScript.Answering(new FakeAnswer.Error("Unhandled", "KeyError", "'id'")) };

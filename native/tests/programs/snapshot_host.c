@@ -1,0 +1,394 @@
+// A function for the tests of snapshots: a zygote whose guest does what comes over its channel, a line of words each, and answers each with a line. The word "template" makes
+// it the template; each fork says "fork" and goes on the same way. Most of what is tried is the word "sys": any system call.
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern int flint_zygote_serve(void) __attribute__((weak));
+extern int flint_zygote_go(int snapshot) __attribute__((weak));
+extern int flint_zygote_template(void) __attribute__((weak));
+
+static char line[65536], answer[65536], buffer[1 << 20], *words[256];
+static int count;
+static volatile sig_atomic_t handled;
+static char *remembered;
+
+static void handler(int number)
+{
+    handled = number;
+}
+
+static __attribute__((noreturn)) void *idle(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        pause();
+    }
+}
+
+static void receive(void)
+{
+    size_t length = 0;
+    while (length < sizeof line - 1) {
+        if (read(3, line + length, 1) != 1) {
+            _exit(0);
+        }
+        if (line[length] == '\n') {
+            break;
+        }
+        length++;
+    }
+    line[length] = 0;
+    count = 0;
+    for (char *state = NULL, *word = strtok_r(line, " ", &state); word && count < 255; word = strtok_r(NULL, " ", &state)) {
+        words[count++] = word;
+    }
+    words[count] = NULL;
+}
+
+static void reply(void)
+{
+    size_t length = strlen(answer);
+    answer[length] = '\n';
+    for (size_t done = 0; done <= length;) {
+        ssize_t put = write(3, answer + done, length + 1 - done);
+        if (put <= 0) {
+            _exit(90);
+        }
+        done += (size_t)put;
+    }
+}
+
+static void say(long result)
+{
+    if (result < 0) {
+        snprintf(answer, sizeof answer, "-1 %s", strerrorname_np(errno) ? strerrorname_np(errno) : "?");
+    } else {
+        snprintf(answer, sizeof answer, "%ld", result);
+    }
+}
+
+// Words: a number; s:TEXT, a string; b:, a buffer of zeros
+static long value(const char *word)
+{
+    if (strncmp(word, "s:", 2) == 0) {
+        return (long)(word + 2);
+    }
+    if (strcmp(word, "b:") == 0) {
+        memset(buffer, 0, 4096);
+        return (long)buffer;
+    }
+    return (long)strtoul(word, NULL, 0);
+}
+
+static void system_call(void)
+{
+    long arguments[7] = {0};
+    for (int i = 0; i < 7 && i + 1 < count; i++) {
+        arguments[i] = value(words[i + 1]);
+    }
+    say(syscall(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5], arguments[6]));
+}
+
+static void read_file(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    ssize_t length = fd < 0 ? -1 : read(fd, answer, sizeof answer - 1);
+    if (length < 0) {
+        say(-1);
+    } else {
+        answer[length] = 0;
+        for (char *at = answer; *at; at++) {
+            *at = *at == '\n' ? '|' : *at;
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    say(fd < 0 ? -1 : write(fd, text, strlen(text)));
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static void fill(const char *path)
+{
+    long total = 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    for (ssize_t put; fd >= 0 && (put = write(fd, buffer, sizeof buffer)) > 0;) {
+        total += put;
+    }
+    snprintf(answer, sizeof answer, "%ld", total);
+}
+
+static void make_files(void)
+{
+    long made = 0;
+    char path[64];
+    for (;; made++) {
+        snprintf(path, sizeof path, "/tmp/file%ld", made);
+        int fd = open(path, O_WRONLY | O_CREAT, 0644);
+        if (fd < 0) {
+            break;
+        }
+        close(fd);
+    }
+    snprintf(answer, sizeof answer, "%ld %s", made, strerrorname_np(errno));
+}
+
+// Processes that outlive whoever asked for them: each in a session of its own, orphaned, all signals but two ignored.
+static void daemons(int wanted)
+{
+    int made = 0;
+    for (; made < wanted; made++) {
+        pid_t child = fork();
+        if (child < 0) {
+            break;
+        }
+        if (child == 0) {
+            setsid();
+            if (fork() == 0) {
+                for (int number = 1; number < NSIG; number++) {
+                    signal(number, SIG_IGN);
+                }
+                for (;;) {
+                    pause();
+                }
+            }
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+    }
+    snprintf(answer, sizeof answer, "%d", made);
+}
+
+static void bomb(void)
+{
+    for (int i = 0; i < 8; i++) {
+        if (fork() == 0) {
+            for (;;) {
+                if (fork() < 0) {
+                    usleep(100);
+                }
+            }
+        }
+    }
+    snprintf(answer, sizeof answer, "bombed");
+}
+
+static void use_memory(long megabytes)
+{
+    char *block = mmap(NULL, (size_t)megabytes << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) {
+        say(-1);
+        return;
+    }
+    for (long at = 0; at < megabytes << 20; at += 4096) {
+        block[at] = 1;
+    }
+    say(0);
+}
+
+static void send_all_signals(pid_t to)
+{
+    long sent = 0;
+    for (int number = 1; number <= 64; number++) {
+        if (number != SIGKILL && number != SIGSTOP) {
+            sent += kill(to, number) == 0;
+        }
+    }
+    for (int i = 0; i < 5000; i++) {
+        union sigval sigval = {.sival_int = 42};
+        sent += sigqueue(to, SIGRTMIN + i % 8, sigval) == 0;
+    }
+    snprintf(answer, sizeof answer, "%ld", sent);
+}
+
+static void queue_signals(void)
+{
+    sigset_t all;
+    long sent = 0;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    while (sigqueue(getpid(), SIGRTMIN, (union sigval){0}) == 0) {
+        sent++;
+    }
+    snprintf(answer, sizeof answer, "%ld", sent);
+}
+
+static void abstract_socket(const char *name, int take)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "%s", name);
+    socklen_t length = (socklen_t)(sizeof address.sun_family + 1 + strlen(name));
+    int result = take ? bind(fd, (struct sockaddr *)&address, length) || listen(fd, 4) : connect(fd, (struct sockaddr *)&address, length);
+    say(result ? -1 : fd);
+}
+
+static void list_descriptors(void)
+{
+    size_t at = 0;
+    answer[0] = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        struct stat info;
+        if (fstat(fd, &info) == 0) {
+            at += (size_t)snprintf(answer + at, sizeof answer - at, "%d ", fd);
+        }
+    }
+}
+
+// A template that forks once more than it is asked to.
+static void fork_in_every_fork(void)
+{
+    if (getpid() != 2) {
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+}
+
+// One that says that it is there, and is not the child of PID 1.
+static void hang(void)
+{
+    if (getpid() == 2) {
+        for (;;) {
+            pause();
+        }
+    }
+}
+
+static int act(void)
+{
+    const char *word = words[0], *first = count > 1 ? words[1] : "", *second = count > 2 ? words[2] : "";
+    snprintf(answer, sizeof answer, "ok");
+    if (strcmp(word, "sys") == 0) {
+        system_call();
+    } else if (strcmp(word, "read") == 0) {
+        read_file(first);
+    } else if (strcmp(word, "write") == 0) {
+        write_file(first, second);
+    } else if (strcmp(word, "bytes") == 0) { // bytes FD COUNT: from where its offset is
+        ssize_t got = read(atoi(first), answer, (size_t)atoi(second));
+        answer[got < 0 ? 0 : got] = 0;
+    } else if (strcmp(word, "remember") == 0) {
+        free(remembered);
+        remembered = strdup(first);
+    } else if (strcmp(word, "recall") == 0) {
+        snprintf(answer, sizeof answer, "%s", remembered ? remembered : "nothing");
+    } else if (strcmp(word, "setenv") == 0) {
+        setenv(first, second, 1);
+    } else if (strcmp(word, "getenv") == 0) {
+        snprintf(answer, sizeof answer, "%s", getenv(first) ? getenv(first) : "unset");
+    } else if (strcmp(word, "pid") == 0) {
+        snprintf(answer, sizeof answer, "%d %d %d", getpid(), getppid(), getsid(0) == getpid());
+    } else if (strcmp(word, "cwd") == 0) {
+        snprintf(answer, sizeof answer, "%.4000s", getcwd(buffer, 4096) ? buffer : strerrorname_np(errno));
+    } else if (strcmp(word, "link") == 0) {
+        ssize_t length = readlink(first, answer, sizeof answer - 1);
+        answer[length < 0 ? 0 : length] = 0;
+    } else if (strcmp(word, "mask") == 0) { // blocks one signal, handles another
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        signal(SIGUSR2, handler);
+    } else if (strcmp(word, "handled") == 0) {
+        snprintf(answer, sizeof answer, "%d", (int)handled);
+    } else if (strcmp(word, "raise") == 0) {
+        raise(atoi(first));
+    } else if (strcmp(word, "exit") == 0) {
+        _exit(atoi(first));
+    } else if (strcmp(word, "abort") == 0) {
+        abort();
+    } else if (strcmp(word, "say") == 0) {
+        dprintf(atoi(first), "%s\n", second);
+    } else if (strcmp(word, "thread") == 0) {
+        pthread_t thread;
+        say(pthread_create(&thread, NULL, idle, NULL) ? -1 : 0);
+        pthread_setname_np(thread, "wor\nker");
+    } else if (strcmp(word, "fill") == 0) {
+        fill(first);
+    } else if (strcmp(word, "files") == 0) {
+        make_files();
+    } else if (strcmp(word, "daemons") == 0) {
+        daemons(atoi(first));
+    } else if (strcmp(word, "bomb") == 0) {
+        bomb();
+    } else if (strcmp(word, "memory") == 0) {
+        use_memory(atol(first));
+    } else if (strcmp(word, "signals") == 0) {
+        send_all_signals(atoi(first));
+    } else if (strcmp(word, "queue") == 0) {
+        queue_signals();
+    } else if (strcmp(word, "listen") == 0) {
+        abstract_socket(first, 1);
+    } else if (strcmp(word, "connect") == 0) {
+        abstract_socket(first, 0);
+    } else if (strcmp(word, "descriptors") == 0) {
+        list_descriptors();
+    } else if (strcmp(word, "atfork") == 0) {
+        pthread_atfork(NULL, NULL, NULL);
+        pthread_atfork(strcmp(first, "more") == 0 ? fork_in_every_fork : hang, NULL, NULL);
+    } else if (strcmp(word, "lie") == 0) { // says for the template what only a fork may say
+        const struct {
+            unsigned kind;
+            int error;
+        } waiting = {4, 0};
+        send(4, &waiting, sizeof waiting, 0);
+    } else if (strcmp(word, "template") == 0) {
+        reply();
+        int result = flint_zygote_template();
+        if (result) {
+            errno = -result;
+            say(-1);
+            return 0;
+        }
+        snprintf(answer, sizeof answer, "fork");
+    } else {
+        return -1;
+    }
+    return 0;
+}
+
+int main(void)
+{
+    int result = flint_zygote_serve ? flint_zygote_serve() : -ENOSYS;
+    if (result) {
+        fprintf(stderr, "serve: %s\n", strerror(-result));
+        return 95;
+    }
+    // As an interpreter has: made anew after each fork.
+    int own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (own < 0 || (result = flint_zygote_go(1))) {
+        dprintf(2, "go: %s\n", strerror(-result));
+        return 94;
+    }
+    for (;;) {
+        receive();
+        if (count > 0 && act()) {
+            return 93;
+        }
+        reply();
+    }
+}
