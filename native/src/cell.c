@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "egress.h"
 #include "guest.h"
 #include "root.h"
 #include "util.h"
@@ -49,8 +50,9 @@ static void set_dumpable(const struct cell_birth *birth, bool on)
 
 static void isolate_descriptors(const struct cell_birth *birth)
 {
-    int keep[2 * CG_ABILITIES + 1], count = 0;
+    int keep[2 * CG_ABILITIES + 2], count = 0;
     keep[count++] = birth->socket;
+    keep[count++] = birth->wires;
     for (size_t i = 0; i < birth->cgroups->count; i++) {
         keep[count++] = birth->cgroups->list[i].instance;
     }
@@ -83,6 +85,13 @@ static void enter_namespaces(const struct cell_birth *birth)
     int result = wall_stands(WALL_NET) ? raise_loopback() : 0;
     if (result) {
         cell_give_up(birth, "network", -result, "lo up: %s", strerror(-result));
+    }
+    if (birth->wires >= 0 && wall_stands(WALL_NET)) {
+        result = egress_wire(birth->wires);
+        if (result) {
+            cell_give_up(birth, "network", -result, "wiring the cell: %s", strerror(-result));
+        }
+        close(birth->wires);
     }
     if (sethostname("sandbox", 7) || setdomainname("", 0)) {
         cell_give_up(birth, "hostname", errno, "sethostname: %s", strerror(errno));

@@ -34,6 +34,7 @@ struct cell_birth {
     const struct cgroups *cgroups;
     const struct sock_fprog *filter, *snapshot_filter;
     int socket;
+    int wires; // where PID 1 asks for a network; -1: the cell has none
     bool forked; // its guest comes from a zygote: not this process's child, and in the cgroups alone
 };
 

@@ -111,7 +111,7 @@ static bool clone_cell(struct loop *loop, struct cell *cell)
     if (pid == 0) {
         const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .tenant = cell->tenant->name, .path = cell->path,
                                          .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .snapshot_filter = &loop->launcher->snapshot_filter, .socket = pair[1],
-                                         .forked = cell->zygote != 0};
+                                         .forked = cell->zygote != 0, .wires = cell->egress ? loop->launcher->egress.wires : -1};
         cell_run(&birth);
     }
     int error = errno;
@@ -149,8 +149,8 @@ void cells_make(struct loop *loop, const struct request *request)
         refuse_making(loop, id, "tenant", EINVAL, "not a tenant's name: 1 to 64 letters, digits, '.', '_', '-'");
         return;
     }
-    if (make->network != NETWORK_NONE) {
-        refuse_making(loop, id, "network", ENOTSUP, "there is no network for cells");
+    if (make->network > NETWORK_EGRESS || (make->network == NETWORK_EGRESS && !loop->launcher->egress.ready)) {
+        refuse_making(loop, id, "network", ENOTSUP, "this host gives cells no network; HELLO says why");
         return;
     }
     if (make->zygote && !zygotes_usable(loop, make->zygote)) {
@@ -173,6 +173,7 @@ void cells_make(struct loop *loop, const struct request *request)
     cell->tenant = owner;
     cell->socket = -1;
     cell->zygote = make->zygote;
+    cell->egress = make->network == NETWORK_EGRESS;
     cell->init = (struct child){.owner = cell, .ended = init_ended};
     cell->guest = (struct child){.owner = cell, .ended = guest_ended};
     memset(cell->worker_ends, 0xff, sizeof cell->worker_ends);

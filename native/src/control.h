@@ -23,6 +23,7 @@ enum op {
     OP_FORKED = 0x88,
     OP_FORK_EXITED = 0x89,
     OP_UNSAFE = 0x8a,
+    OP_EGRESS = 0x8b,
 };
 
 enum {

@@ -68,7 +68,7 @@ bool hello_json(const struct launcher *launcher, char *json, size_t size)
     put(&writer, "{\"protocol\":2");
     put_flag(&writer, "zygotes", true);
     put_flag(&writer, "snapshots", launcher->seccomp);
-    put_flag(&writer, "egress", false);
+    put_flag(&writer, "egress", launcher->egress.ready);
     put_member(&writer, "mode", modes[launcher->mode]);
     put_member(&writer, "kernel", kernel.release);
     put_member(&writer, "cgroup", groups->kind);

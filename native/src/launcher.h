@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "cgroup.h"
+#include "egress.h"
 #include "missing.h"
 
 enum mode { MODE_ROOT, MODE_SUBUID, MODE_SINGLE_UID };
@@ -13,6 +14,7 @@ struct options {
     bool probe;
     const char *connect, *instance, *code, *runtime, *root, *cgroup;
     uint32_t uid_base, uid_count;
+    struct egress_options egress;
 };
 
 // All that the stub has found out and made ready for the event loop.
@@ -24,6 +26,7 @@ struct launcher {
     struct cgroups cgroups;
     struct missing missing;
     struct sock_fprog filter, snapshot_filter;
+    struct egress egress;
     bool seccomp;
     int control; // to the worker
     int life;    // at its end when the stub is gone or wants the loop to finish

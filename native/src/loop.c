@@ -125,6 +125,10 @@ static void handle(struct loop *loop, const struct epoll_event *event)
         }
         registrar_event(loop);
         break;
+    case FROM_WARDEN:
+        diag("the network's warden is gone"); // the rules could no longer follow the host's addresses: better none than stale ones
+        loop->stop = true;
+        break;
     case FROM_CELL:
         cells_news(loop, source->owner);
         break;
@@ -201,12 +205,16 @@ static int begin(struct loop *loop)
     loop->from_life.kind = FROM_LIFE;
     loop->from_signal.kind = FROM_SIGNAL;
     loop->from_registrar.kind = FROM_REGISTRAR;
+    loop->from_warden.kind = FROM_WARDEN;
     int result = loop_watch(loop, launcher->control, EPOLLIN, &loop->from_worker);
     if (!result) {
         result = loop_watch(loop, launcher->life, EPOLLIN, &loop->from_life);
     }
     if (!result) {
         result = loop_watch(loop, loop->signals, EPOLLIN, &loop->from_signal);
+    }
+    if (!result && launcher->egress.ready) {
+        result = loop_watch(loop, launcher->egress.wires, 0, &loop->from_warden); // its end alone
     }
     loop->registrar = -1;
     int dir;
@@ -232,6 +240,9 @@ int loop_run(struct launcher *launcher)
         return 1;
     }
     tell_hello(loop);
+    if (launcher->egress.ready) {
+        tell_egress(loop);
+    }
     while (!loop->stop) {
         struct epoll_event events[64];
         int count = epoll_wait(loop->epoll, events, 64, timed_next(loop));

@@ -15,7 +15,7 @@
 
 enum { BUCKETS = 1024, REMOVE_RETRY_MS = 10 };
 
-enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED, FROM_ZYGOTE };
+enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED, FROM_ZYGOTE, FROM_WARDEN };
 
 struct cell;
 struct loop;
@@ -49,6 +49,7 @@ struct cell {
     enum cell_state state;
     struct child init; // its PID 1
     struct child guest; // forked from a zygote
+    bool egress;
     uint32_t zygote;    // the id of that zygote; 0: the guest is exec'ed by PID 1
     bool entered;       // the forked guest is in its cell
     struct cell *fork_next; // among those that wait for their zygote
@@ -103,7 +104,7 @@ struct loop {
     int epoll, signals, registrar;
     struct outbox outbox;
     bool stop;
-    struct source from_worker, from_life, from_signal, from_registrar;
+    struct source from_worker, from_life, from_signal, from_registrar, from_warden;
     struct cell *buckets[BUCKETS], *timed, *dead;
     struct child *children[BUCKETS];
     struct zygote *zygotes, *dead_zygotes;
@@ -170,6 +171,7 @@ void tenant_leave(struct loop *loop, struct tenant *tenant);
 // tell.c
 void tell(struct loop *loop, const struct message *message, int *fds, size_t count);
 void tell_hello(struct loop *loop);
+void tell_egress(struct loop *loop);
 void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
 void tell_exited(struct loop *loop, struct cell *cell, uint32_t code, uint32_t signal);
 // fds: CELL_READY_FDS - 1 of them are the worker's.

@@ -28,6 +28,7 @@ static int usage(void)
 {
     fputs("usage: flint-launcher run --connect PATH --instance ID --code DIR --runtime-dir DIR\n"
           "                      [--root DIR] [--uid-base N] [--uid-count N] [--cgroup auto|none|PATH]\n"
+          "                      [--egress on|off] [--egress-allow LIST] [--egress-deny LIST] [--egress-connections N]\n"
           "       flint-launcher probe [the same options]\n",
           stderr);
     return 2;
@@ -48,11 +49,13 @@ static bool parse_options(int count, char **arguments, struct options *options)
         {"connect", required_argument, NULL, 'c'}, {"instance", required_argument, NULL, 'i'},    {"code", required_argument, NULL, 'd'},
         {"runtime-dir", required_argument, NULL, 'b'}, {"root", required_argument, NULL, 'r'},    {"uid-base", required_argument, NULL, 'u'},
         {"uid-count", required_argument, NULL, 'n'},   {"cgroup", required_argument, NULL, 'g'},
+        {"egress", required_argument, NULL, 'e'},      {"egress-allow", required_argument, NULL, 'a'}, {"egress-deny", required_argument, NULL, 'x'},
+        {"egress-connections", required_argument, NULL, 'm'},
 #ifdef FLINT_WALLS
         {"without", required_argument, NULL, 'w'},
 #endif
         {0}};
-    *options = (struct options){.cgroup = "auto", .uid_base = 1900000000, .uid_count = 65536};
+    *options = (struct options){.cgroup = "auto", .uid_base = 1900000000, .uid_count = 65536, .egress.connections = EGRESS_CONNECTIONS};
     if (count < 2 || (strcmp(arguments[1], "run") != 0 && strcmp(arguments[1], "probe") != 0)) {
         return false;
     }
@@ -65,6 +68,19 @@ static bool parse_options(int count, char **arguments, struct options *options)
         case 'b': options->runtime = optarg; break;
         case 'r': options->root = optarg; break;
         case 'g': options->cgroup = optarg; break;
+        case 'a': options->egress.allow = optarg; break;
+        case 'x': options->egress.deny = optarg; break;
+        case 'e':
+            if (strcmp(optarg, "on") != 0 && strcmp(optarg, "off") != 0) {
+                return false;
+            }
+            options->egress.on = strcmp(optarg, "on") == 0;
+            break;
+        case 'm':
+            if (!parse_number(optarg, &options->egress.connections)) {
+                return false;
+            }
+            break;
         case 'u':
             if (!parse_number(optarg, &options->uid_base)) {
                 return false;
@@ -106,7 +122,7 @@ static const char *check_options(const struct options *options)
         options->uid_base > UINT32_MAX - 1 - options->uid_count) {
         return "--uid-base, --uid-count: 2 to 65536 ids, none of them 0";
     }
-    return options->cgroup[0] ? NULL : "--cgroup: auto, none or a path";
+    return options->cgroup[0] ? egress_check_options(&options->egress) : "--cgroup: auto, none or a path";
 }
 
 static int connect_worker(const char *path)
@@ -178,9 +194,11 @@ static int prepare_root(struct launcher *launcher)
         diag("cannot make a mount namespace: %s", strerror(errno));
         return result;
     }
-    result = root_build(options->root, options->code, options->runtime, &failure);
+    result = root_build(&(struct root_sources){options->root, options->code, options->runtime, options->egress.on ? egress_resolv_conf : NULL}, &failure);
     if (result) {
         diag("%s %s: %s", failure.step, failure.subject, strerror(-result));
+    } else if (options->egress.on) {
+        egress_offer_tun();
     }
     return result;
 }

@@ -153,6 +153,7 @@ static _Noreturn void give_up(const struct launcher *launcher, int error, const 
 
 static _Noreturn void outer_init(struct launcher *launcher, int go)
 {
+    const struct options *options = &launcher->options;
     struct root_failure failure;
     int keep[CG_ABILITIES + 3], count = 0;
     char byte;
@@ -178,11 +179,12 @@ static _Noreturn void outer_init(struct launcher *launcher, int go)
         give_up(launcher, errno, "prctl", "of the outer init");
     }
     if (launcher->mode != MODE_ROOT) {
-        result = root_build(launcher->options.root, launcher->options.code, launcher->options.runtime, &failure);
+        result = root_build(&(struct root_sources){options->root, options->code, options->runtime, options->egress.on ? egress_resolv_conf : NULL}, &failure);
         if (result) {
             give_up(launcher, result, failure.step, failure.subject);
         }
     }
+    egress_start(&launcher->egress, &launcher->options.egress, &launcher->missing);
     result = root_enter_outer(&failure);
     if (result) {
         give_up(launcher, result, failure.step, failure.subject);

@@ -10,6 +10,18 @@
 
 enum { TRIAL_CELL = 1 };
 
+// What the outer init said of itself and the host: it alone knows some of that.
+static char hello[MESSAGE_MAX];
+
+static void keep_hello(const uint8_t *message, size_t length)
+{
+    size_t text = length - 8 - 4;
+    if (length > 12 && text < sizeof hello) {
+        memcpy(hello, message + 12, text);
+        hello[text] = 0;
+    }
+}
+
 static void cannot_begin(struct launcher *launcher, int report)
 {
     char text[300];
@@ -46,14 +58,11 @@ static void trial_failed(struct launcher *launcher, const uint8_t *message, size
                 parts[0].text, (int)parts[1].length, parts[1].text);
 }
 
-static void trial(struct launcher *launcher, int worker, int report)
+// False when something is to be told beside what HELLO said.
+static bool trial(struct launcher *launcher, int worker, int report)
 {
     static uint8_t message[MESSAGE_MAX];
     struct message make;
-    message_begin(&make, OP_MAKE, TRIAL_CELL);
-    message_text(&make, "probe");
-    message_u32(&make, 0);
-    message_u32(&make, NETWORK_NONE);
     for (;;) {
         int fds[MESSAGE_FDS_MAX];
         size_t count = 0;
@@ -63,19 +72,27 @@ static void trial(struct launcher *launcher, int worker, int report)
         }
         if (length < 8) {
             cannot_begin(launcher, report);
-            return;
+            return false;
         }
         enum op op = (enum op)(message[2] | message[3] << 8);
         if (op == OP_READY) {
-            return;
+            return true;
         }
         if (op == OP_FAILED) {
             trial_failed(launcher, message, (size_t)length);
-            return;
+            return false;
         }
-        if (op == OP_HELLO && send_packet(worker, make.data, make.length, NULL, 0)) {
+        if (op != OP_HELLO) {
+            continue;
+        }
+        keep_hello(message, (size_t)length);
+        message_begin(&make, OP_MAKE, TRIAL_CELL);
+        message_text(&make, "probe");
+        message_u32(&make, 0);
+        message_u32(&make, strstr(hello, "\"egress\":true") ? NETWORK_EGRESS : NETWORK_NONE);
+        if (send_packet(worker, make.data, make.length, NULL, 0)) {
             cannot_begin(launcher, report);
-            return;
+            return false;
         }
     }
 }
@@ -93,7 +110,12 @@ void probe_print(const struct launcher *launcher)
 
 void probe_report(struct launcher *launcher, int worker_end, int report)
 {
-    trial(launcher, worker_end, report);
+    bool good = trial(launcher, worker_end, report);
     close(worker_end);
-    probe_print(launcher);
+    if (good && hello[0]) {
+        puts(hello);
+        fflush(stdout);
+    } else {
+        probe_print(launcher);
+    }
 }

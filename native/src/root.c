@@ -62,6 +62,7 @@ static int bind_tree(int from_dir, const char *from, int to_dir, const char *to,
 struct sources {
     int root;  // of the system directories
     bool image;
+    const char *resolver;
     int cell;  // the template being made
     struct root_failure *failure;
 };
@@ -161,13 +162,14 @@ static int make_devices(const struct sources *sources)
 
 static int make_etc(const struct sources *sources)
 {
-    static const struct {
+    const struct {
         const char *path, *text;
     } files[] = {
         {"etc/passwd", ""}, // the cell's own are bound over these two
         {"etc/group", ""},
         {"etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"},
         {"etc/hostname", "sandbox\n"},
+        {"etc/resolv.conf", sources->resolver ? sources->resolver : ""},
         {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"},
     };
     static const char *const copies[] = {"etc/ld.so.cache", "etc/services", "etc/protocols", "etc/ssl/openssl.cnf"};
@@ -213,7 +215,16 @@ static int take_etc(const struct sources *sources)
     if (!sources->image || fstatat(sources->root, "etc", &info, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(info.st_mode)) {
         return make_etc(sources);
     }
-    return bind_directory(sources, "etc", "etc", READ_ONLY | MOUNT_ATTR_NODEV);
+    int result = bind_directory(sources, "etc", "etc", READ_ONLY | MOUNT_ATTR_NODEV);
+    if (result || !sources->resolver) {
+        return result;
+    }
+    result = make_file(AT_FDCWD, BUILD_POINT "/resolv.conf", sources->resolver, 0444);
+    result = result ? result : bind_tree(AT_FDCWD, BUILD_POINT "/resolv.conf", sources->cell, "etc/resolv.conf", READ_ONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (result) {
+        diag("--root: names cannot be resolved in it, since its /etc/resolv.conf is not a plain file: %s", strerror(-result));
+    }
+    return 0;
 }
 
 static int fill_template(const struct sources *sources, int runtime)
@@ -246,9 +257,10 @@ static int fill_template(const struct sources *sources, int runtime)
     return result;
 }
 
-int root_build(const char *image, const char *code, const char *runtime, struct root_failure *failure)
+int root_build(const struct root_sources *from, struct root_failure *failure)
 {
-    struct sources sources = {.image = image != NULL, .cell = -1, .failure = failure};
+    const char *image = from->image, *code = from->code, *runtime = from->runtime;
+    struct sources sources = {.image = image != NULL, .resolver = from->resolver, .cell = -1, .failure = failure};
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
         return fail(failure, -errno, "make private", "/");
     }

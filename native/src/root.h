@@ -12,11 +12,17 @@ struct root_failure {
     char subject[256];
 };
 
+// What roots are made of.
+struct root_sources {
+    const char *image, *code, *runtime; // directories; image NULL: the host's own system
+    const char *resolver;               // the text of /etc/resolv.conf; NULL: none
+};
+
 // Functions return 0 or -errno, and say in failure what they were at.
 
 // Mounts, over /tmp of the calling process's own mount namespace, a directory with `code` and `cell`: the read-only
-// template of all cells' roots. Binds the host's system directories, or those of image when that is not NULL.
-int root_build(const char *image, const char *code, const char *runtime, struct root_failure *failure);
+// template of all cells' roots. Binds the system directories of the host or of the image.
+int root_build(const struct root_sources *from, struct root_failure *failure);
 // Called by the outer init, in its own user, pid and mount namespace: leaves the host's root for one of its own that holds what
 // root_build made and a /proc.
 int root_enter_outer(struct root_failure *failure);

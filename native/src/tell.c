@@ -122,3 +122,13 @@ void tell_hello(struct loop *loop)
     message_text(&message, json);
     tell(loop, &message, NULL, 0);
 }
+
+void tell_egress(struct loop *loop)
+{
+    struct message message;
+    struct egress *egress = &loop->launcher->egress;
+    int fds[] = {egress->dns_udp, egress->dns_tcp};
+    message_begin(&message, OP_EGRESS, 0);
+    tell(loop, &message, fds, 2);
+    egress->dns_udp = egress->dns_tcp = -1; // the message's now
+}

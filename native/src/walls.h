@@ -19,6 +19,11 @@ enum wall {
     WALL_NET,
     WALL_PIDS,
     WALL_MEMORY,
+    WALL_EGRESS_SPECIAL, // addresses that are not globally reachable
+    WALL_EGRESS_HOST,    // the host's own
+    WALL_EGRESS_CELLS,   // other cells
+    WALL_EGRESS_SOURCE,  // addresses that are another's
+    WALL_EGRESS_LIMIT,   // connections at a time
     WALL_COUNT,
 };
 

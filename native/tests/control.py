@@ -13,9 +13,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LAUNCHER = os.environ.get("FLINT_LAUNCHER", os.path.join(HERE, "..", "build", "flint-launcher"))
 PROGRAMS = os.path.join(HERE, "..", "build", "programs")
 MAKE, START, KILL, ZYGOTE, RETIRE, SNAPSHOT, RENEW = 1, 2, 3, 4, 5, 6, 7
-HELLO, READY, FAILED, EXITED, GONE, ZYGOTE_READY, ZYGOTE_GONE, FORKED, FORK_EXITED, UNSAFE = range(0x81, 0x8b)
+HELLO, READY, FAILED, EXITED, GONE, ZYGOTE_READY, ZYGOTE_GONE, FORKED, FORK_EXITED, UNSAFE, EGRESS = range(0x81, 0x8c)
 NAMES = {HELLO: "HELLO", READY: "READY", FAILED: "FAILED", EXITED: "EXITED", GONE: "GONE", ZYGOTE_READY: "ZYGOTE_READY", ZYGOTE_GONE: "ZYGOTE_GONE",
-         FORKED: "FORKED", FORK_EXITED: "FORK_EXITED", UNSAFE: "UNSAFE"}
+         FORKED: "FORKED", FORK_EXITED: "FORK_EXITED", UNSAFE: "UNSAFE", EGRESS: "EGRESS"}
 ZYGOTE_HOST = os.environ.get("FLINT_ZYGOTE_HOST", "/var/runtime/zygote_host")
 ZYGOTE_ENV = os.environ.get("FLINT_ZYGOTE_ENV", "LD_PRELOAD=/var/runtime/libflint-zygote.so MARK=zygote").split()
 
