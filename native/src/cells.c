@@ -234,11 +234,11 @@ static void fork_news(struct loop *loop, struct cell *cell, const struct cell_ne
 {
     if (news->kind == CELL_FORK_EXITED) {
         tell_fork_exited(loop, cell, news->code, news->signal);
-        memory_watch_fork(&cell->memory, -1);
         return;
     }
     memory_watch_fork(&cell->memory, fds[CELL_READY_FDS - 1]);
     cell->fork = news->number;
+    cell->renewing = false;
     tell_forked(loop, cell, fds);
     memory_check(loop, cell);
 }

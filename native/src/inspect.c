@@ -46,10 +46,8 @@ static void comm_of(const char *directory, char comm[32])
 {
     char path[96];
     snprintf(path, sizeof path, "%s/comm", directory);
-    if (read_text(AT_FDCWD, path, comm, 32) < 0) {
-        comm[0] = 0;
-    }
-    comm[strcspn(comm, "\n")] = 0;
+    ssize_t length = read_text(AT_FDCWD, path, comm, 32);
+    comm[length > 0 ? length - 1 : 0] = 0; // the line's end
 }
 
 int each_process(bool (*visit)(pid_t pid, void *state), void *state)

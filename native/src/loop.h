@@ -60,6 +60,7 @@ struct cell {
     int socket;
     bool started, told_end, failed, memory_hit;
     bool snapshot;      // was started as one
+    bool renewing;      // all of its fork is being killed
     uint32_t fork;      // the number of the running fork; 0: none
     struct memory_watch memory;
     unsigned attempts;

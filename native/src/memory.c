@@ -14,7 +14,6 @@
 #include "walls.h"
 
 enum {
-    CHECK_MS = 20,
     SLOW_CHECK_MS = 500,
     SETTLED_CHECKS = 10,    // so many equal readings, and events take over again
     SETTLED_STEP = 2 << 20, // bytes more than the settled use that wake the watch
@@ -149,7 +148,7 @@ int memory_watch_start(struct memory_watch *watch, uint32_t memory_mb, int64_t n
         return 0;
     }
     if (!watch->v2) {
-        watch->next_check_ms = now_ms + CHECK_MS;
+        watch->next_check_ms = now_ms + MEMORY_CHECK_MS;
         return 0;
     }
     watch->next_check_ms = 0;
@@ -244,7 +243,7 @@ enum memory_verdict memory_watch_check(struct memory_watch *watch, int64_t now_m
         arm(watch, usage <= watch->limit ? watch->limit : usage + SETTLED_STEP);
     }
     if (!event_will_come(watch, usage)) {
-        watch->next_check_ms = now_ms + CHECK_MS;
+        watch->next_check_ms = now_ms + MEMORY_CHECK_MS;
     } else {
         // Above the limit what is in /tmp can still turn into memory without any level being crossed.
         watch->next_check_ms = usage > watch->limit ? now_ms + SLOW_CHECK_MS : 0;

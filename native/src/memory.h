@@ -27,6 +27,8 @@ struct memory_watch {
     int64_t next_check_ms; // 0: wait for an event
 };
 
+enum { MEMORY_CHECK_MS = 20 };
+
 enum memory_verdict { MEMORY_FINE, MEMORY_EXCEEDED };
 
 void memory_watch_init(struct memory_watch *watch);

@@ -191,12 +191,16 @@ static void hear_fork(struct snapshot *snapshot, struct expected *expected)
     if (word.kind != WORD_HERE || word.error) {
         give_up(snapshot, word.error ? word.error : EPROTO, "a fork could not take its descriptors");
     }
+    expected->fork = from;
+}
+
+// Only children of PID 1 can be waited for. The fork is one once the helper has ended, which the template has waited for; the template is none.
+static void check_fork(struct snapshot *snapshot, pid_t fork)
+{
     siginfo_t info = {0};
-    // Only children of PID 1 can be waited for; the template is none.
-    if (from <= 1 || from == snapshot->template || waitid(P_PID, (id_t)from, &info, WEXITED | WNOHANG | WNOWAIT)) {
+    if (fork <= 1 || fork == snapshot->template || waitid(P_PID, (id_t)fork, &info, WEXITED | WNOHANG | WNOWAIT)) {
         give_up(snapshot, EPROTO, "what says that it is the fork is no child of PID 1");
     }
-    expected->fork = from;
 }
 
 // False when the template is dead, of which the launcher hears.
@@ -288,6 +292,7 @@ static void make_fork(struct snapshot *snapshot)
     struct expected expected = {.control = control[0]};
     if (asked && await_fork(snapshot, &expected)) {
         const int64_t until = monotonic_ms() + STEP_MS;
+        check_fork(snapshot, expected.fork);
         snapshot->number++;
         snapshot->fork = expected.fork;
         check(snapshot, leaves_enter(&snapshot->leaves, LEAF_FORKS, expected.fork), "moving the fork");

@@ -122,6 +122,9 @@ void cells_pass_on(struct loop *loop, struct cell *cell, size_t length)
         }
         return;
     }
+    // Until the next fork only the hard limit holds: what the last one left in /tmp is on its way out. PID 1 is the one that frees it.
+    cell->renewing = true;
+    memory_watch_fork(&cell->memory, -1);
     int result = send_packet(cell->socket, loop->message, length, NULL, 0);
     if (result && result != -EPIPE) {
         cells_refuse(loop, cell, "snapshot", -result, strerror(-result));

@@ -61,9 +61,12 @@ void memory_check(struct loop *loop, struct cell *cell)
         return;
     }
     if (memory_watch_check(&cell->memory, monotonic_ms()) == MEMORY_EXCEEDED) {
-        cell->memory_hit = true;
-        cells_kill(loop, cell);
-        return;
+        if (!cell->renewing) {
+            cell->memory_hit = true;
+            cells_kill(loop, cell);
+            return;
+        }
+        cell->memory.next_check_ms = monotonic_ms() + MEMORY_CHECK_MS;
     }
     timed_set(loop, cell, cell->memory.next_check_ms != 0);
 }

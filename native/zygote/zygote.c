@@ -29,7 +29,7 @@ enum {
 // One per process. A guest has a copy of it as it was at the moment of its fork.
 static struct {
     bool forked;
-    int socket, null;
+    int socket;
     int dirs[CG_ABILITIES];
     struct zygote_setup setup;
     struct sock_fprog filter;
@@ -43,7 +43,7 @@ static struct {
     volatile pid_t child; // or -errno
     const char *failed;   // in the guest: what could not be done, with its errno
     int error;
-} zygote = {.socket = -1, .null = -1};
+} zygote = {.socket = -1};
 
 static struct sock_filter instructions[ZYGOTE_FILTER_MAX];
 
@@ -82,7 +82,13 @@ static void take_descriptors(void)
     if (!zygote.forking) {
         return;
     }
+    zygote.forking = false; // what a guest forks later is not ours
     zygote.failed = NULL;
+    // Each guest's own: flags, locks and owners belong to what was opened, by which guests that share it could speak to each other.
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0) {
+        note("descriptors");
+    }
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         if (dup2(zygote.fds[ends[i].from], ends[i].to) < 0) {
             note("descriptors");
@@ -90,9 +96,12 @@ static void take_descriptors(void)
         close(zygote.fds[ends[i].from]);
     }
     for (size_t i = 0; i < zygote.inherited_count; i++) {
-        if (dup3(zygote.null, zygote.inherited[i], O_CLOEXEC) < 0) {
+        if (dup3(null, zygote.inherited[i], O_CLOEXEC) < 0) {
             note("descriptors");
         }
+    }
+    if (null >= 0) {
+        close(null);
     }
 }
 
@@ -121,7 +130,6 @@ static const char *join_cgroups(void)
 static void close_own(void)
 {
     close(zygote.fds[FORK_INIT]);
-    close(zygote.null);
     for (uint32_t i = 0; i < zygote.setup.hierarchies; i++) {
         close(zygote.dirs[i]);
     }
@@ -238,7 +246,7 @@ static int read_setup(void)
 static int list_inherited(void)
 {
     for (int fd = ZYGOTE_RESERVED + 1; fd <= INHERITED_LAST; fd++) {
-        bool own = fd == zygote.socket || fd == zygote.null;
+        bool own = fd == zygote.socket;
         for (uint32_t i = 0; i < zygote.setup.hierarchies; i++) {
             own |= fd == zygote.dirs[i];
         }
@@ -258,13 +266,9 @@ static int begin(void)
     sigset_t all;
     const char *failed;
     zygote.socket = fcntl(ZYGOTE_SOCKET, F_DUPFD_CLOEXEC, OWN_FIRST);
-    zygote.null = zygote.socket < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-    int high = zygote.null < 0 ? -1 : fcntl(zygote.null, F_DUPFD_CLOEXEC, OWN_FIRST);
-    if (high < 0) {
+    if (zygote.socket < 0) {
         return -errno;
     }
-    close(zygote.null);
-    zygote.null = high;
     int result = read_setup();
     if (!result) {
         result = list_inherited();

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,6 +33,7 @@ static void handler(int number)
 static __attribute__((noreturn)) void *idle(void *unused)
 {
     (void)unused;
+    prctl(PR_SET_NAME, "wor\nker");
     for (;;) {
         pause();
     }
@@ -257,21 +259,16 @@ static void list_descriptors(void)
 // A template that forks once more than it is asked to.
 static void fork_in_every_fork(void)
 {
-    if (getpid() != 2) {
-        return;
-    }
-    pid_t pid = fork();
-    if (pid == 0) {
+    if (getppid() == 2 && syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0) { // in the helper
         for (;;) {
             pause();
         }
     }
 }
 
-// One that says that it is there, and is not the child of PID 1.
 static void hang(void)
 {
-    if (getpid() == 2) {
+    if (getppid() == 2) {
         for (;;) {
             pause();
         }
@@ -326,7 +323,6 @@ static int act(void)
     } else if (strcmp(word, "thread") == 0) {
         pthread_t thread;
         say(pthread_create(&thread, NULL, idle, NULL) ? -1 : 0);
-        pthread_setname_np(thread, "wor\nker");
     } else if (strcmp(word, "fill") == 0) {
         fill(first);
     } else if (strcmp(word, "files") == 0) {
