@@ -31,6 +31,7 @@ struct cell_birth {
     uint32_t cell;
     uid_t slot; // the guest's uid and gid in the outer user namespace
     const char *tenant, *path;
+    uint32_t spare; // its cgroup directories are to be made of this one; 0: anew
     const struct cgroups *cgroups;
     const struct sock_fprog *filter, *snapshot_filter;
     int socket;

@@ -43,7 +43,11 @@ void cells_kill(struct loop *loop, struct cell *cell)
 void cells_try_remove(struct loop *loop, struct cell *cell)
 {
     char trouble[128];
-    int result = cgroup_remove(&loop->launcher->cgroups, cell->path);
+    if (cell->spare) { // PID 1 may not have come to it
+        cgroup_drop_spare(&loop->launcher->cgroups, cell->tenant->name, cell->spare);
+        cell->spare = 0;
+    }
+    int result = cell->started && spare_keep(loop, cell->tenant, cell->path) ? 0 : cgroup_remove(&loop->launcher->cgroups, cell->path);
     if (result == -EBUSY && ++cell->attempts < REMOVE_ATTEMPTS) {
         cell->remove_ms = monotonic_ms() + (cell->attempts < 5 ? 1 : REMOVE_RETRY_MS);
         timed_set(loop, cell, true);
@@ -103,13 +107,14 @@ static bool clone_cell(struct loop *loop, struct cell *cell)
         tell_failed(loop, cell, "slot", -result, strerror(-result));
         return false;
     }
+    cell->spare = spare_take(cell->tenant);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
         tell_failed(loop, cell, "socket", errno, strerror(errno));
         return false;
     }
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
-        const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .tenant = cell->tenant->name, .path = cell->path,
+        const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .tenant = cell->tenant->name, .path = cell->path, .spare = cell->spare,
                                          .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .snapshot_filter = &loop->launcher->snapshot_filter, .socket = pair[1],
                                          .forked = cell->zygote != 0, .wires = cell->egress ? loop->launcher->egress.wires : -1};
         cell_run(&birth);
@@ -206,6 +211,7 @@ void cells_ready(struct loop *loop, struct cell *cell)
         ends[i] = -1; // the message's now
     }
     cell->state = CELL_WAITING;
+    cell->spare = 0; // its own by now
     message_begin(&message, OP_READY, cell->id);
     message_u32(&message, cell->slot);
     message_u32(&message, (uint32_t)cell->init.pid);

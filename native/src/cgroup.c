@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,7 +11,10 @@
 #include "util.h"
 #include "walls.h"
 
-enum { SOCKET_BYTES = 32 << 20 };
+enum {
+    SOCKET_BYTES = 32 << 20,
+    RESIDUE_BYTES = 1 << 20, // what a directory that is used again may have charged
+};
 
 const char *const leaf_names[LEAF_COUNT] = {[LEAF_TEMPLATE] = "t", [LEAF_FORKS] = "i"};
 
@@ -67,8 +71,24 @@ static int delegate(int dir, const char *tenant, unsigned controllers)
     return 0;
 }
 
-static int make_one(const struct hierarchy *one, const char *tenant, const char *path)
+static void spare_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t spare)
 {
+    snprintf(path, CELL_PATH_MAX, "%s/s%u", tenant, spare);
+}
+
+// A v1 directory can begin anew; a v2 one has counters that only grow. The freezer's is the one that the worker writes to, at whatever time: it is never another cell's.
+static bool reusable(const struct hierarchy *one)
+{
+    return !one->v2 && !(one->controllers & 1U << CG_FREEZE);
+}
+
+static int make_one(const struct hierarchy *one, const char *tenant, const char *path, uint32_t spare)
+{
+    char from[CELL_PATH_MAX];
+    if (spare && reusable(one)) {
+        spare_path(from, tenant, spare);
+        return renameat(one->instance, from, one->instance, path) ? -errno : 0;
+    }
     bool fresh = mkdirat(one->instance, tenant, 0755) == 0;
     if (!fresh && errno != EEXIST) {
         return -errno;
@@ -97,15 +117,96 @@ static int make_one(const struct hierarchy *one, const char *tenant, const char 
     return result;
 }
 
-int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path)
+int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare)
 {
     for (size_t i = 0; i < groups->count; i++) {
-        int result = make_one(&groups->list[i], tenant, path);
+        int result = make_one(&groups->list[i], tenant, path, spare);
         if (result) {
             return result;
         }
     }
     return 0;
+}
+
+static uint64_t get_number(int dir, const char *path, const char *file, const char *field)
+{
+    char name[CELL_PATH_MAX + 64], text[256];
+    snprintf(name, sizeof name, "%s/%s", path, file);
+    if (read_text(dir, name, text, sizeof text) <= 0) {
+        return UINT64_MAX;
+    }
+    const char *at = field ? strstr(text, field) : text;
+    return at ? strtoull(at + (field ? strlen(field) : 0), NULL, 10) : UINT64_MAX;
+}
+
+// As it was when it was made; false when that cannot be had.
+static bool renew(const struct hierarchy *one, const char *path)
+{
+    int result = 0;
+    if (one->controllers & 1U << CG_MEMORY) {
+        // What the dead left charged (file cache, the kernel's own memory) would be the next one's.
+        if (get_number(one->instance, path, "memory.usage_in_bytes", NULL) > RESIDUE_BYTES || get_number(one->instance, path, "memory.oom_control", "oom_kill ") != 0) {
+            return false;
+        }
+        result = optional(set(one->instance, path, "memory.memsw.limit_in_bytes", "-1"));
+        if (!result) {
+            result = set(one->instance, path, "memory.limit_in_bytes", "-1");
+        }
+        if (!result) {
+            result = set(one->instance, path, "memory.max_usage_in_bytes", "0");
+        }
+    }
+    if (!result && one->controllers & 1U << CG_CPU) {
+        result = optional(set(one->instance, path, "cpu.cfs_quota_us", "-1"));
+    }
+    if (!result && one->controllers & 1U << CG_CPUACCT) {
+        result = set(one->instance, path, "cpuacct.usage", "0");
+    }
+    return result == 0;
+}
+
+bool cgroup_keep(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare)
+{
+    char to[CELL_PATH_MAX];
+    int dir;
+    bool v2, any = false;
+    if (!cgroup_serves(groups, CG_FREEZE, &dir, &v2)) {
+        return false;
+    }
+    spare_path(to, tenant, spare);
+    for (size_t i = 0; i < groups->count; i++) {
+        if (reusable(&groups->list[i])) {
+            any = true;
+            if (!renew(&groups->list[i], path)) {
+                return false;
+            }
+        }
+    }
+    // The kernel's word that no process of the cell is left: all are in every hierarchy, and this one's directory is removed.
+    for (size_t i = 0; i < groups->count && any; i++) {
+        const struct hierarchy *one = &groups->list[i];
+        if (!reusable(one) && unlinkat(one->instance, path, AT_REMOVEDIR)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < groups->count && any; i++) {
+        const struct hierarchy *one = &groups->list[i];
+        if (reusable(one) && renameat(one->instance, path, one->instance, to)) {
+            cgroup_drop_spare(groups, tenant, spare);
+            return false;
+        }
+    }
+    return any;
+}
+
+void cgroup_drop_spare(const struct cgroups *groups, const char *tenant, uint32_t spare)
+{
+    char path[CELL_PATH_MAX];
+    spare_path(path, tenant, spare);
+    int result = cgroup_remove(groups, path);
+    if (result) {
+        diag("cannot remove cgroup %s: %s", path, strerror(-result));
+    }
 }
 
 static int limit_memory(int dir, bool v2, const char *path, const struct start_request *start)

@@ -47,8 +47,12 @@ int cgroup_settle(struct cgroups *groups, pid_t launcher);
 void cgroup_remove_instance(struct cgroups *groups, const char *instance);
 
 void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell);
-// Called by a cell's PID 1: makes the tenant's and its own directories.
-int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path);
+// Called by a cell's PID 1: makes the tenant's and its own directories, of a spare when that is not 0.
+int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare);
+// Instead of cgroup_remove: keeps what of a dead cell's directories can be used again by the same tenant, as a spare. False when they are to be removed; then
+// cgroup_remove tells why, if it cannot.
+bool cgroup_keep(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare);
+void cgroup_drop_spare(const struct cgroups *groups, const char *tenant, uint32_t spare);
 // cgroup_join.c: moves the calling process, which must have one thread only, into the cgroup at path below an instance directory.
 int cgroup_join(int instance, bool v2, const char *path);
 // own: processes in the cgroup that are not the guest's to count.

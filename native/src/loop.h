@@ -13,7 +13,7 @@
 // The event loop's state and its parts: loop.c waits and hands out; cells.c makes and ends cells, start.c starts them, zygotes.c has their guests forked, children.c knows
 // processes by pid, timed.c does what has its time, owners.c gives out uids and tenants, tell.c speaks to the worker.
 
-enum { BUCKETS = 1024, REMOVE_RETRY_MS = 10 };
+enum { BUCKETS = 1024, REMOVE_RETRY_MS = 10, SPARES_MAX = 32 };
 
 enum source_kind { FROM_REGISTRAR, FROM_WORKER, FROM_LIFE, FROM_SIGNAL, FROM_CELL, FROM_MEMORY, FROM_KILLED, FROM_ZYGOTE, FROM_WARDEN };
 
@@ -57,6 +57,7 @@ struct cell {
     uid_t slot;
     struct tenant *tenant;
     char path[CELL_PATH_MAX];
+    uint32_t spare; // the tenant's spare that becomes its cgroup directories
     int socket;
     bool started, told_end, failed, memory_hit;
     bool snapshot;      // was started as one
@@ -90,6 +91,7 @@ struct early_end {
 struct tenant {
     struct tenant *next;
     uint32_t cells;
+    uint32_t spares[SPARES_MAX], spare_count, spare_last; // cgroup directories of dead cells
     char name[TENANT_MAX + 1];
 };
 
@@ -167,6 +169,9 @@ int slots_begin(struct loop *loop);
 uid_t slot_take(struct loop *loop); // 0: every one is taken
 void slot_leave(struct loop *loop, uid_t slot);
 struct tenant *tenant_take(struct loop *loop, struct text name);
+uint32_t spare_take(struct tenant *tenant); // 0: there is none
+// Keeps the directories of a cell that is gone; false when they are to be removed.
+bool spare_keep(struct loop *loop, struct tenant *tenant, const char *path);
 void tenant_leave(struct loop *loop, struct tenant *tenant);
 
 // tell.c

@@ -64,10 +64,28 @@ struct tenant *tenant_take(struct loop *loop, struct text name)
     return tenant;
 }
 
+uint32_t spare_take(struct tenant *tenant)
+{
+    return tenant->spare_count > 0 ? tenant->spares[--tenant->spare_count] : 0;
+}
+
+bool spare_keep(struct loop *loop, struct tenant *tenant, const char *path)
+{
+    // The last cell's would have to be removed at once.
+    if (tenant->cells == 1 || tenant->spare_count == SPARES_MAX || !cgroup_keep(&loop->launcher->cgroups, tenant->name, path, tenant->spare_last + 1)) {
+        return false;
+    }
+    tenant->spares[tenant->spare_count++] = ++tenant->spare_last;
+    return true;
+}
+
 void tenant_leave(struct loop *loop, struct tenant *tenant)
 {
     if (--tenant->cells > 0) {
         return;
+    }
+    for (uint32_t spare; (spare = spare_take(tenant)) != 0;) {
+        cgroup_drop_spare(&loop->launcher->cgroups, tenant->name, spare);
     }
     int result = cgroup_remove(&loop->launcher->cgroups, tenant->name);
     if (result && result != -EBUSY) { // busy: a cell whose cgroup could not be removed is still there

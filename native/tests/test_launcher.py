@@ -672,6 +672,38 @@ def a_bad_tenant_is_refused(world, launcher):
         assert launcher.expect(cell, "GONE").clean == 1
 
 
+@test("root", "root-v1", "single")
+def cgroups_that_are_used_again_begin_anew(world, launcher):
+    held = launcher.make()  # or the tenant's directory would go each time
+    counted = 0
+    for hog in (("memory", "100"), ("spin",), ("memory", "300")):
+        cell = launcher.make()
+        cell.start(HOSTILE, *hog, memory=200, tmp=8, quota=500)
+        if hog[0] == "spin":
+            time.sleep(0.3)  # it is to use some
+            cell.kill()
+        exited = cell.finish()
+        assert exited.flags == (1 if hog[-1] == "300" else 0), exited
+        cell.close()
+        spare = [m for m in cgroup_mounts() for f, names, _ in os.walk(f"{m}/{launcher.base}/{launcher.instance}") for n in names if re.fullmatch(r"s\d+", n)]
+        counted += len(spare)
+        cell = launcher.make()
+        value = os.pread(cell.extra["cpuUsage"], 4096, 0).split()
+        assert (int(value[1]) / 1e6 if value[0] == b"usage_usec" else int(value[0]) / 1e9) < 0.1, (hog, value)
+        assert int(os.pread(cell.extra["memoryPeak"], 64, 0)) < 30 << 20, hog
+        path = next(f"{f}/c{cell.id}" for m in cgroup_mounts() for f, names, _ in os.walk(f"{m}/{launcher.base}/{launcher.instance}")
+                    if f"c{cell.id}" in names and os.path.exists(f"{f}/c{cell.id}/cpu.cfs_quota_us")) if launcher.hello["cgroup"] != "v2" else None
+        assert path is None or open(f"{path}/cpu.cfs_quota_us").read() == "-1\n"
+        exited = cell.run(HOSTILE, "memory", "150", memory=250)
+        assert exited.code == 0 and exited.flags == 0, exited
+    assert counted > 0 or launcher.hello["cgroup"] == "v2", "nothing was used again: the test proves nothing"
+    held.kill()
+    held.expect("GONE")
+    held.close()
+    # The tenant's own directory goes after the last cell is told to be gone.
+    assert eventually(lambda: not [n for m in cgroup_mounts() for _, names, _ in os.walk(f"{m}/{launcher.base}/{launcher.instance}") for n in names if n != "+launcher"])
+
+
 # ---- zygotes ----
 
 def status_of(pid):
