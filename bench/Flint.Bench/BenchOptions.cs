@@ -25,16 +25,22 @@ internal sealed record BenchOptions
     public string? DockerHost { get; init; }
     public string DockerMissing { get; init; } = "not asked for";
     public string DockerImage { get; init; } = "flint-bench";
+    /// <summary>The workerd program, or null with the reason in <see cref="WorkerdMissing"/>.</summary>
+    public string? Workerd { get; init; }
+    public string WorkerdMissing { get; init; } = "not asked for";
     /// <summary>Only to see that everything works: few requests, no result that means anything.</summary>
     public bool Short { get; init; }
     /// <summary>Length of a throughput measurement of warm functions.</summary>
     public TimeSpan WarmDuration { get; init; } = TimeSpan.FromSeconds(15);
     /// <summary>Length of a throughput measurement of fresh sandboxes: beyond any pool's size, refill and teardown inside it.</summary>
     public TimeSpan FreshDuration { get; init; } = TimeSpan.FromSeconds(60);
-    /// <summary>Which groups: fresh, warm, server, memory.</summary>
+    /// <summary>Idle sandboxes at once in the memory group, ten of each function.</summary>
+    public int MemoryCount { get; init; } = 1000;
+    /// <summary>Cold starts at once in the burst group.</summary>
+    public int BurstCount { get; init; } = 200;
     public IReadOnlySet<string> Groups { get; init; } = AllGroups;
 
-    public static IReadOnlySet<string> AllGroups { get; } = new HashSet<string> { "fresh", "warm", "server", "memory" };
+    public static IReadOnlySet<string> AllGroups { get; } = new HashSet<string> { "server", "memory", "fresh", "snapshot", "burst", "warm" };
 
     public static BenchOptions Parse(string[] arguments)
     {
@@ -52,6 +58,7 @@ internal sealed record BenchOptions
         bool brief = values.ContainsKey("short");
         TimeSpan Seconds(string name, double normal) => TimeSpan.FromSeconds(
             values.TryGetValue(name, out string? text) ? double.Parse(text, CultureInfo.InvariantCulture) : normal);
+        int Number(string name, int normal) => values.TryGetValue(name, out string? text) ? int.Parse(text, CultureInfo.InvariantCulture) : normal;
         string? docker = values.GetValueOrDefault("docker-host");
         return new BenchOptions
         {
@@ -66,7 +73,11 @@ internal sealed record BenchOptions
             OwnRoot = int.Parse(Need("own-root"), CultureInfo.InvariantCulture),
             DockerHost = string.IsNullOrEmpty(docker) ? null : docker,
             DockerMissing = values.GetValueOrDefault("docker-missing", "not asked for"),
+            Workerd = values.GetValueOrDefault("workerd") is { Length: > 0 } workerd ? workerd : null,
+            WorkerdMissing = values.GetValueOrDefault("workerd-missing", "not asked for"),
             Short = brief,
+            MemoryCount = Number("memory-count", brief ? 20 : 1000),
+            BurstCount = brief ? 20 : 200,
             WarmDuration = Seconds("warm-seconds", brief ? 0.5 : 15),
             FreshDuration = Seconds("fresh-seconds", brief ? 1 : 60),
             Groups = values.TryGetValue("only", out string? only) ? CheckedGroups(only) : AllGroups,

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 
 namespace Flint.Bench.Load;
 
-/// <summary>Looks at a checked answer's body; must not keep it.</summary>
-internal delegate void AnswerHook(ReadOnlySpan<byte> body);
+/// <summary>Looks at a checked answer's body, which it must not keep, and at what it took.</summary>
+internal delegate void AnswerHook(ReadOnlySpan<byte> body, double milliseconds);
 
 /// <summary>
 /// Closed-loop load on keep-alive connections from the calling thread: one poll(2) loop without allocations, so that the generator
@@ -70,7 +70,7 @@ internal sealed partial class HttpLoad(int port, HttpWorkload workload)
                 }
                 last = Stopwatch.GetTimestamp();
                 latencies.Add(last - connection.SentAt);
-                Check(connection, hook);
+                Check(connection, last - connection.SentAt, hook);
                 if (last < end && _sequence < lastSequence)
                 {
                     connection.Send(workload, _sequence++, Stopwatch.GetTimestamp());
@@ -85,13 +85,13 @@ internal sealed partial class HttpLoad(int port, HttpWorkload workload)
         return new LoadResult(latencies, Stopwatch.GetElapsedTime(begin, last));
     }
 
-    private void Check(LoadConnection connection, AnswerHook? hook)
+    private void Check(LoadConnection connection, long took, AnswerHook? hook)
     {
         if (!workload.IsAnswer(connection.Body, connection.Sequence))
         {
-            throw new BenchException($"request {connection.Sequence} got a wrong answer: {connection.Text(800)}");
+            throw new BenchException($"request {connection.Sequence} got a wrong answer: {connection.BodyText}");
         }
-        hook?.Invoke(connection.Body);
+        hook?.Invoke(connection.Body, took * 1000.0 / Stopwatch.Frequency);
     }
 
     private static void Wait(PollDescriptor[] polled)

@@ -100,6 +100,8 @@ internal sealed class LoadConnection : IDisposable
         }
     }
 
+    public string BodyText => Encoding.UTF8.GetString(Body);
+
     public string Text(int length) => Encoding.UTF8.GetString(_response, 0, Math.Min(length, 800));
 
     public void Dispose() => _socket.Dispose();

@@ -35,6 +35,9 @@ internal sealed class ProcessTable
 
     public IEnumerable<Entry> All => _entries.Values;
 
+    /// <summary>Clock ticks of 10 ms; 0 for a process that is not there.</summary>
+    public long TicksOf(int pid) => _entries.TryGetValue(pid, out Entry entry) ? entry.Ticks : 0;
+
     public string? NameOf(int pid) => _entries.TryGetValue(pid, out Entry entry) ? entry.Name : null;
 
     /// <summary>The process and all below it.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Flint.Bench.Load;
+using Flint.Bench.Machine;
 using Flint.Bench.Reporting;
 using Flint.Bench.Servers;
 
@@ -21,28 +22,52 @@ internal sealed class FreshMeasurements(BenchOptions options, Report report)
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
-        await FlintAsync("python", "Flint Python", cancellationToken);
-        await FlintAsync("javascript", "Flint Node", cancellationToken);
+        await FlintAsync("python", "Flint Python", "fresh", Bar.Fresh, cancellationToken);
+        await FlintAsync("javascript", "Flint Node", "fresh", Bar.Fresh, cancellationToken);
         await DockerAsync(cancellationToken);
         await BareAsync("python -I -S -c", options.Python, ["-I", "-S", "-c"], PythonProgram, cancellationToken);
         await BareAsync("node -e", options.Node, ["-e"], NodeProgram, cancellationToken);
+        report.Compare(Group, "Flint Python", "docker run, Python", "python -I -S -c");
+        report.Compare(Group, "Flint Node", "docker run, Node", "node -e");
     }
 
-    private Task FlintAsync(string runtime, string subject, CancellationToken cancellationToken) =>
-        report.MeasureAsync(Group, subject, Bar.Fresh, async () =>
+    /// <summary>The function's own initialised process, forked for every invocation: it is not started anew, so nothing is promised in its own right.</summary>
+    public async Task RunSnapshotAsync(CancellationToken cancellationToken)
+    {
+        await FlintAsync("python", "Flint Python", "snapshot", null, cancellationToken);
+        await FlintAsync("javascript", "Flint Node", "snapshot", null, cancellationToken);
+    }
+
+    private async Task FlintAsync(string runtime, string subject, string freshness, Bar? bar, CancellationToken cancellationToken)
+    {
+        string name = $"{freshness}-{runtime}";
+        await using FlintServer server = await FlintServer.StartAsync(options, name, cancellationToken);
+        if (await server.TryDeployAsync(options, name, runtime, freshness, cancellationToken) is string refusal)
         {
-            string name = $"fresh-{runtime}";
-            await using FlintServer server = await FlintServer.StartAsync(options, name, cancellationToken);
-            await server.DeployAsync(options, name, runtime, "fresh", cancellationToken);
-            HttpLoad load = new(server.Port, HttpWorkload.Create(server.Port, FlintServer.InvokePath(name), EventBytes));
-            load.Run(new LoadBounds(1, TimeSpan.FromSeconds(10), options.Short ? 1 : 20), null, cancellationToken);
-            Phases phases = new();
-            LoadResult single = load.Run(new LoadBounds(1, TimeSpan.FromSeconds(60), SingleRequests), phases.Add, cancellationToken);
+            report.NotAvailable(freshness, subject, $"not built: {refusal}");
+            return;
+        }
+        await report.MeasureAsync(freshness, subject, bar, () => Task.FromResult(Measure(server, name, freshness, cancellationToken)));
+    }
+
+    private Figures Measure(FlintServer server, string name, string freshness, CancellationToken cancellationToken)
+    {
+        HttpLoad load = new(server.Port, HttpWorkload.Create(server.Port, FlintServer.TimedPath(name), EventBytes));
+        load.Run(new LoadBounds(1, TimeSpan.FromSeconds(10), options.Short ? 1 : 20), null, cancellationToken);
+        Phases phases = new();
+        LoadResult single = load.Run(new LoadBounds(1, TimeSpan.FromSeconds(60), SingleRequests), phases.Add, cancellationToken);
+        if (freshness == "fresh")
+        {
             phases.ThrowUnlessAllCold();
-            LoadResult loaded = load.Run(new LoadBounds(Parallel, options.FreshDuration), null, cancellationToken);
-            return Figures.Of(single, loaded, string.Create(CultureInfo.InvariantCulture,
-                $"{phases.Describe()}; {Parallel} at a time p50 {loaded.Latencies.Percentile(0.5):0.0} p99 {loaded.Latencies.Percentile(0.99):0.0} ms"));
-        });
+        }
+        Phases busy = new();
+        ProcessCost before = ProcessCost.Read(server.Pid);
+        LoadResult loaded = load.Run(new LoadBounds(Parallel, options.FreshDuration), busy.Add, cancellationToken);
+        string cost = ProcessCost.Read(server.Pid).Describe(before, loaded.Latencies.Count);
+        return Figures.Of(single, loaded, string.Create(CultureInfo.InvariantCulture,
+            $"one at a time {phases.Describe()}; {Parallel} at a time for {loaded.Elapsed.TotalSeconds:0} s p50 {loaded.Latencies.Percentile(0.5):0.0} "
+            + $"p99 {loaded.Latencies.Percentile(0.99):0.0} max {loaded.Latencies.Percentile(1):0.0} ms, {busy.Describe()}; {cost}"));
+    }
 
     private async Task DockerAsync(CancellationToken cancellationToken)
     {

@@ -17,6 +17,8 @@ internal static class Groups
             ("server", new ServerMeasurements(options, report).RunAsync),
             ("memory", new MemoryMeasurements(options, report).RunAsync),
             ("fresh", new FreshMeasurements(options, report).RunAsync),
+            ("snapshot", new FreshMeasurements(options, report).RunSnapshotAsync),
+            ("burst", new BurstMeasurements(options, report).RunAsync),
             ("warm", new WarmMeasurements(options, report).RunAsync),
         ];
         foreach ((string name, Func<CancellationToken, Task> run) in groups)

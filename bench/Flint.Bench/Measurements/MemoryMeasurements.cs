@@ -6,15 +6,16 @@ using Flint.Bench.Servers;
 
 namespace Flint.Bench.Measurements;
 
-/// <summary>What an idle warm sandbox costs after it has worked: the proportional set size of all in it, its PID 1 included.</summary>
+/// <summary>
+/// What an idle warm sandbox costs after it has worked: everything that the machine has less of, divided by the sandboxes. That is the proportional
+/// set size of all in it, its PID 1 included, the server's own growth (its .NET objects), and the kernel's (page tables, sockets, pipes, cgroups, stacks).
+/// </summary>
 internal sealed class MemoryMeasurements(BenchOptions options, Report report)
 {
     private const string Group = "memory";
-    private const double Megabyte = 1024 * 1024;
+    private const int PerFunction = 10;
     private const int InvocationsEach = 100;
     private static readonly TimeSpan Settle = TimeSpan.FromSeconds(2);
-
-    private int Sandboxes => options.Short ? 2 : 8;
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -25,29 +26,34 @@ internal sealed class MemoryMeasurements(BenchOptions options, Report report)
     private async Task<Figures> MeasureAsync(string runtime, CancellationToken cancellationToken)
     {
         string name = $"memory-{runtime}";
-        await using FlintServer server = await FlintServer.StartAsync(options, name, cancellationToken);
-        await server.DeployAsync(options, name, runtime, "warm", cancellationToken);
+        int functions = Math.Max(1, options.MemoryCount / PerFunction);
+        int sandboxes = functions * PerFunction;
+        // Limits that are about other hosts' sizes are lifted, and nothing may expire while the others are made.
+        await using FlintServer server = await FlintServer.StartAsync(options, name, cancellationToken,
+            "--Flint:Sandbox:MaxSandboxes", Text(sandboxes + 10), "--Flint:Sandbox:MemoryBudgetMb", Text((sandboxes + 10) * 128),
+            "--Flint:Sandbox:IdleLifetimeMs", "3600000");
         await Task.Delay(Settle, TimeProvider.System, cancellationToken);
-        (int processes, double guests, double own) before = Read(server.Pid);
-        await server.InvokeTogetherAsync(name, Sandboxes, options.Short ? 500 : 2000, cancellationToken);
-        HttpLoad load = new(server.Port, HttpWorkload.Create(server.Port, FlintServer.InvokePath(name), 1024));
-        load.Run(new LoadBounds(Sandboxes, TimeSpan.FromSeconds(60), Sandboxes * InvocationsEach), null, cancellationToken);
+        MemoryUse before = MemoryUse.Read(server.Pid);
+        for (int index = 0; index < functions; index++)
+        {
+            string function = string.Create(CultureInfo.InvariantCulture, $"{name}-{index}");
+            await server.DeployAsync(options, function, runtime, "warm", cancellationToken);
+            // Each of the ten waits long enough that none is used twice.
+            await server.InvokeTogetherAsync(function, PerFunction, options.Short ? 500 : 1500, cancellationToken);
+            HttpLoad load = new(server.Port, HttpWorkload.Create(server.Port, FlintServer.InvokePath(function), 1024));
+            load.Run(new LoadBounds(PerFunction, TimeSpan.FromSeconds(60), PerFunction * InvocationsEach), null, cancellationToken);
+        }
         await Task.Delay(Settle, TimeProvider.System, cancellationToken);
-        (int processes, double guests, double own) after = Read(server.Pid);
+        MemoryUse after = MemoryUse.Read(server.Pid);
         return new Figures
         {
-            Count = Sandboxes,
-            Value = (after.guests - before.guests) / Sandboxes,
+            Count = sandboxes,
+            Value = after.AllMb(before) / sandboxes,
             Unit = "MB",
             Note = string.Create(CultureInfo.InvariantCulture,
-                $"{Sandboxes} sandboxes, {InvocationsEach} invocations each; {after.processes - before.processes} processes more (the cells that are made ahead among them), the server itself {after.own - before.own:0.0} MB more"),
+                $"{sandboxes} sandboxes of {functions} functions at once, {InvocationsEach} invocations each; {after.Describe(before, sandboxes)}"),
         };
     }
 
-    private static (int Processes, double Guests, double Own) Read(int server)
-    {
-        HashSet<int> tree = ProcessTable.Read().Tree(server);
-        tree.Remove(server);
-        return (tree.Count, Memory.Pss(tree) / Megabyte, Memory.Pss([server]) / Megabyte);
-    }
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 }

@@ -4,56 +4,72 @@ using Flint.Bench.Load;
 
 namespace Flint.Bench.Measurements;
 
-/// <summary>Where an invocation's time went, from the records that came back.</summary>
+/// <summary>Where invocations' time went, from answers with ?timings=true; what the server does not account for is HTTP and the record.</summary>
 internal sealed class Phases
 {
-    private readonly Latencies _init = new();
-    private readonly Latencies _run = new();
+    private static readonly (string Member, string Name)[] Known =
+    [
+        ("queueMs", "queue"), ("createMs", "create"), ("bootMs", "boot"), ("initMs", "init"), ("prepareMs", "thaw"), ("runMs", "run"),
+    ];
+
+    private readonly Latencies[] _phases = [.. Known.Select(_ => new Latencies())];
+    private readonly Latencies _reply = new();
+    private int _cold;
     private int _warm;
 
-    public void Add(ReadOnlySpan<byte> record)
+    public void Add(ReadOnlySpan<byte> record, double milliseconds)
     {
         Utf8JsonReader reader = new(record);
+        double accounted = 0;
         while (reader.Read())
         {
-            if (reader.TokenType != JsonTokenType.PropertyName || reader.CurrentDepth != 1)
+            if (reader.TokenType == JsonTokenType.PropertyName && reader.CurrentDepth == 1 && reader.ValueTextEquals("start"u8))
             {
-                continue;
+                reader.Read();
+                _cold += reader.ValueTextEquals("cold"u8) ? 1 : 0;
+                _warm += reader.ValueTextEquals("warm"u8) ? 1 : 0;
             }
-            if (reader.ValueTextEquals("initDurationMs"u8) && reader.Read())
+            else if (reader.TokenType == JsonTokenType.PropertyName && reader.CurrentDepth == 2
+                && Array.FindIndex(Known, MatchOf(reader.GetString())) is >= 0 and int phase)
             {
-                _init.AddMilliseconds(reader.GetDouble());
-            }
-            else if (reader.ValueTextEquals("durationMs"u8) && reader.Read())
-            {
-                _run.AddMilliseconds(reader.GetDouble());
-            }
-            else if (reader.ValueTextEquals("start"u8) && reader.Read() && reader.ValueTextEquals("warm"u8))
-            {
-                _warm++;
+                reader.Read();
+                _phases[phase].AddMilliseconds(reader.GetDouble());
+                accounted += reader.GetDouble();
             }
         }
+        _reply.AddMilliseconds(Math.Max(0, milliseconds - accounted));
     }
 
     public void ThrowUnlessAllCold()
     {
-        if (_warm > 0)
+        if (_warm > 0 || _cold == 0)
         {
-            throw new BenchException($"{_warm} invocations of a fresh function were warm");
+            throw new BenchException($"{_warm} invocations of a fresh function were warm, {_cold} cold");
         }
     }
 
     public void ThrowUnlessAllWarm()
     {
-        if (_init.Count > 0)
+        if (_cold > 0 || _warm == 0)
         {
-            throw new BenchException($"{_init.Count} invocations were cold; the sandbox was not kept");
+            throw new BenchException($"{_cold} invocations were cold, {_warm} warm; the sandbox was not kept");
         }
     }
 
+    /// <summary>The median of each phase that happened.</summary>
     public string Describe()
     {
-        string run = string.Create(CultureInfo.InvariantCulture, $"handler p50 {_run.Percentile(0.5):0.000} ms");
-        return _init.Count == 0 ? run : string.Create(CultureInfo.InvariantCulture, $"sandbox and init p50 {_init.Percentile(0.5):0.0} ms, {run}");
+        List<string> parts = [];
+        for (int phase = 0; phase < Known.Length; phase++)
+        {
+            if (_phases[phase].Percentile(0.99) > 0)
+            {
+                parts.Add(string.Create(CultureInfo.InvariantCulture, $"{Known[phase].Name} {_phases[phase].Percentile(0.5):0.000}"));
+            }
+        }
+        parts.Add(string.Create(CultureInfo.InvariantCulture, $"HTTP and record {_reply.Percentile(0.5):0.000}"));
+        return $"phases p50 ms: {string.Join(", ", parts)}";
     }
+
+    private static Predicate<(string Member, string Name)> MatchOf(string? name) => known => known.Member == name;
 }

@@ -11,7 +11,7 @@ internal sealed class Report(BenchOptions options, MachineFacts facts)
     /// <summary>A machine with more load than this before the run was not free to be measured.</summary>
     public const double MaxLoadBefore = 1.0;
 
-    private const int MaxRemark = 400;
+    private const int MaxRemark = 800;
 
     private static readonly JsonSerializerOptions Json = new()
     {
@@ -22,6 +22,7 @@ internal sealed class Report(BenchOptions options, MachineFacts facts)
     };
 
     private readonly List<Row> _rows = [];
+    private readonly List<(Row Row, Row Peer)> _comparisons = [];
 
     public IReadOnlyList<Row> Rows => _rows;
 
@@ -48,6 +49,21 @@ internal sealed class Report(BenchOptions options, MachineFacts facts)
     public void NotAvailable(string group, string subject, string reason) =>
         _rows.Add(new Row { Group = group, Subject = subject, Verdict = Verdict.NotAvailable, Remark = reason });
 
+    /// <summary>Sets two rows of a group side by side in the report, if both have figures.</summary>
+    public void Compare(string group, string subject, params string[] peers)
+    {
+        foreach (string peer in peers)
+        {
+            if (Find(group, subject) is Row row && Find(group, peer) is Row other)
+            {
+                _comparisons.Add((row, other));
+            }
+        }
+    }
+
+    private Row? Find(string group, string subject) =>
+        _rows.Find(row => row.Group == group && row.Subject == subject && row.Figures.Count > 0);
+
     private void Add(string group, string subject, Bar? bar, Figures figures, string? disturbed)
     {
         Verdict verdict = disturbed is not null || Invalid is not null ? Verdict.NotMeasured
@@ -62,7 +78,7 @@ internal sealed class Report(BenchOptions options, MachineFacts facts)
         : null;
 
     public string Render() =>
-        $"{Table.Describe(facts)}\n{(Invalid is null ? "" : $"\nNot measured: {Invalid}.\n")}\n{Table.Render(_rows)}";
+        $"{Table.Describe(facts)}\n{(Invalid is null ? "" : $"\nNot measured: {Invalid}.\n")}\n{Table.Render(_rows)}{Table.RenderRatios(_comparisons)}";
 
     /// <summary>Writes DATE.md and DATE.json and removes older results, which the history of the repository keeps.</summary>
     public async Task WriteAsync(CancellationToken cancellationToken)

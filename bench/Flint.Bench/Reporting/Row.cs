@@ -35,12 +35,24 @@ internal sealed record Figures
     public double? P50 { get; init; }
     public double? P95 { get; init; }
     public double? P99 { get; init; }
+    public double? Max { get; init; }
     public double? PerSecond { get; init; }
     /// <summary>A single number, for what has no latency.</summary>
     public double? Value { get; init; }
     /// <summary>The unit of <see cref="Value"/>: s or MB.</summary>
     public string? Unit { get; init; }
     public string? Note { get; init; }
+
+    public static Figures Of(LoadResult one, string? note) => new()
+    {
+        Count = one.Latencies.Count,
+        P50 = one.Latencies.Percentile(0.50),
+        P95 = one.Latencies.Percentile(0.95),
+        P99 = one.Latencies.Percentile(0.99),
+        Max = one.Latencies.Percentile(1),
+        PerSecond = one.PerSecond,
+        Note = note,
+    };
 
     /// <param name="single">One at a time: the latencies.</param>
     /// <param name="loaded">Several at a time: the throughput.</param>
@@ -50,6 +62,7 @@ internal sealed record Figures
         P50 = single.Latencies.Percentile(0.50),
         P95 = single.Latencies.Percentile(0.95),
         P99 = single.Latencies.Percentile(0.99),
+        Max = single.Latencies.Percentile(1),
         PerSecond = loaded.PerSecond,
         Note = note,
     };

@@ -28,7 +28,8 @@ internal sealed class FlintServer : IAsyncDisposable
     public TimeSpan ReadyAfter { get; }
 
     /// <summary>Starts and waits until it is ready. Throws <see cref="BenchException"/> when that does not come.</summary>
-    public static async Task<FlintServer> StartAsync(BenchOptions options, string dataName, CancellationToken cancellationToken)
+    public static async Task<FlintServer> StartAsync(
+        BenchOptions options, string dataName, CancellationToken cancellationToken, params string[] settings)
     {
         int port = ChildServer.FreePort();
         string data = Path.Combine(options.Scratch, dataName);
@@ -36,7 +37,7 @@ internal sealed class FlintServer : IAsyncDisposable
         Directory.CreateDirectory(data);
         string url = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}");
         long began = Stopwatch.GetTimestamp();
-        ChildServer process = ChildServer.Start(options.Dotnet, [options.Server, "--urls", url, "--Flint:DataPath", data], options.Scratch, log);
+        ChildServer process = ChildServer.Start(options.Dotnet, [options.Server, "--urls", url, "--Flint:DataPath", data, .. settings], options.Scratch, log);
         try
         {
             await WaitReadyAsync(process, log, url, began, cancellationToken);
@@ -49,8 +50,18 @@ internal sealed class FlintServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Creates a function from one of bench/functions.</summary>
+    /// <summary>Creates a function from one of bench/functions. Throws <see cref="BenchException"/> when it is refused.</summary>
     public async Task DeployAsync(BenchOptions options, string name, string runtime, string freshness, CancellationToken cancellationToken)
+    {
+        if (await TryDeployAsync(options, name, runtime, freshness, cancellationToken) is string refusal)
+        {
+            throw new BenchException($"{name} was not created: {refusal}");
+        }
+    }
+
+    /// <summary>Null when the function was created, else what the server says against it.</summary>
+    public async Task<string?> TryDeployAsync(
+        BenchOptions options, string name, string runtime, string freshness, CancellationToken cancellationToken)
     {
         bool python = runtime == "python";
         string source = Path.Combine(options.Root, "bench", "functions", python ? "main.py" : "index.js");
@@ -65,13 +76,13 @@ internal sealed class FlintServer : IAsyncDisposable
             ["freshness"] = freshness,
         };
         using HttpResponseMessage response = await _client.PostAsJsonAsync("/api/functions", body, cancellationToken);
-        if (!response.IsSuccessStatusCode)
-        {
-            throw new BenchException($"{name} was not created: {await response.Content.ReadAsStringAsync(cancellationToken)}");
-        }
+        return response.IsSuccessStatusCode ? null : await response.Content.ReadAsStringAsync(cancellationToken);
     }
 
     public static string InvokePath(string name) => $"/api/functions/{name}/invoke";
+
+    /// <summary>The answer tells the phases, too.</summary>
+    public static string TimedPath(string name) => InvokePath(name) + "?timings=true";
 
     /// <summary>Invokes once for each of <paramref name="count"/> at the same time, so that as many sandboxes stand afterwards.</summary>
     public async Task InvokeTogetherAsync(string name, int count, int waitMs, CancellationToken cancellationToken)
