@@ -22,8 +22,11 @@ internal sealed partial class LauncherProcess
     private LauncherProcess(Process process, ILogger logger)
     {
         _process = process;
+        Id = process.Id;
         _diagnostics = RelayDiagnosticsAsync(logger);
     }
+
+    public int Id { get; private init; }
 
     public static async Task<(LauncherProcess Process, Socket Socket)> StartAsync(
         LauncherCommand command, ILogger logger, CancellationToken cancellationToken)

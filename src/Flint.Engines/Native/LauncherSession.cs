@@ -40,6 +40,8 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     /// <summary>What the launcher said first; there once <see cref="StartAsync"/> has returned the session.</summary>
     public LauncherHello Hello => _hello.Task.Result;
 
+    public int ProcessId => _process.Id;
+
     /// <summary>Completes when the launcher is no more and every cell has been told.</summary>
     public Task Ended => _ended.Task;
 

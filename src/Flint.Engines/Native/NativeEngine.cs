@@ -49,6 +49,12 @@ internal sealed partial class NativeEngine : ISandboxEngine
     /// <summary>For tests: cells that are ready now.</summary>
     internal int ReadyCells => _current?.Stock.Ready ?? 0;
 
+    /// <summary>For tests: the present launcher's process.</summary>
+    internal int LauncherPid => _current?.Session.ProcessId ?? 0;
+
+    /// <summary>For tests: the present launcher's zygotes.</summary>
+    internal IReadOnlyCollection<ZygoteKeeper> Zygotes => _current?.Zygotes ?? [];
+
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         var files = NativeFiles.Find(_settings.Options);

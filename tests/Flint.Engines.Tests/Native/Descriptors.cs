@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Flint.Engines.Tests.Native;
 
-/// <summary>Descriptors of this process, made and counted.</summary>
+/// <summary>System calls of the tests: descriptors of this process, made and counted, and SIGKILL.</summary>
 internal static unsafe partial class Descriptors
 {
     private const int CloseOnExec = 0x80000;
@@ -29,6 +29,11 @@ internal static unsafe partial class Descriptors
         .GroupBy(static target => target.Split(':')[0])
         .OrderBy(static group => group.Key, StringComparer.Ordinal)
         .Select(static group => $"{group.Count()} {group.Key}"));
+
+    public static void Kill(int pid) => kill(pid, 9).ShouldBe(0);
+
+    [LibraryImport("libc")]
+    private static partial int kill(int pid, int signal);
 
     [LibraryImport("libc")]
     private static partial int socketpair(int family, int type, int protocol, int* pair);

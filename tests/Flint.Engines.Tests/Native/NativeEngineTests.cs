@@ -8,11 +8,14 @@ namespace Flint.Engines.Tests.Native;
 public sealed class NativeEngineTests(NativeHostFixture host) : IClassFixture<NativeHostFixture>
 {
     [Theory]
-    [InlineData("python", "def handler(event, context):\n    return {'sum': event['a'] + 1}")]
-    [InlineData("nodejs", "exports.handler = async (event) => ({sum: event.a + 1});")]
-    public async Task A_guest_answers_again_and_again(string language, string source)
+    [InlineData("python", "def handler(event, context):\n    return {'sum': event['a'] + 1}", StartMode.Zygote)]
+    [InlineData("python", "def handler(event, context):\n    return {'sum': event['a'] + 1}", StartMode.Exec)]
+    [InlineData("nodejs", "exports.handler = async (event) => ({sum: event.a + 1});", StartMode.Zygote)]
+    [InlineData("nodejs", "exports.handler = async (event) => ({sum: event.a + 1});", StartMode.Exec)]
+    public async Task A_guest_answers_again_and_again(string language, string source, StartMode start)
     {
-        await using var guest = await host.StartAsync(language, source);
+        await using var guest = await host.StartAsync(language, source, spec => spec with { Start = start });
+        guest.Sandbox.Start.ShouldBe(start);
         for (var i = 0; i < 20; i++)
         {
             (await guest.InvokeAsync($$"""{"a":{{i}}}""")).Replace(" ", "", StringComparison.Ordinal).ShouldBe($$"""{"sum":{{i + 1}}}""");
@@ -20,11 +23,14 @@ public sealed class NativeEngineTests(NativeHostFixture host) : IClassFixture<Na
     }
 
     [Theory]
-    [InlineData("python", "import os\ndef handler(event, context):\n    os.write(1, b'raw out\\n')\n    os.write(2, b'raw err\\n')")]
-    [InlineData("nodejs", "const fs = require('fs');\nexports.handler = async () => { fs.writeSync(1, 'raw out\\n'); fs.writeSync(2, 'raw err\\n'); };")]
-    public async Task Raw_output_is_part_of_the_log_when_the_answer_is_there(string language, string source)
+    [InlineData("python", "import os\ndef handler(event, context):\n    os.write(1, b'raw out\\n')\n    os.write(2, b'raw err\\n')", StartMode.Zygote)]
+    [InlineData("python", "import os\ndef handler(event, context):\n    os.write(1, b'raw out\\n')\n    os.write(2, b'raw err\\n')", StartMode.Exec)]
+    [InlineData("nodejs", "const fs = require('fs');\nexports.handler = async () => { fs.writeSync(1, 'raw out\\n'); fs.writeSync(2, 'raw err\\n'); };", StartMode.Zygote)]
+    [InlineData("nodejs", "const fs = require('fs');\nexports.handler = async () => { fs.writeSync(1, 'raw out\\n'); fs.writeSync(2, 'raw err\\n'); };", StartMode.Exec)]
+    public async Task Raw_output_is_part_of_the_log_when_the_answer_is_there(string language, string source, StartMode start)
     {
-        await using var guest = await host.StartAsync(language, source);
+        await using var guest = await host.StartAsync(language, source, spec => spec with { Start = start });
+        guest.Sandbox.Start.ShouldBe(start);
         for (var i = 0; i < 5; i++)
         {
             (await guest.InvokeAsync()).ShouldBe("null");
@@ -95,11 +101,14 @@ public sealed class NativeEngineTests(NativeHostFixture host) : IClassFixture<Na
     }
 
     [Theory]
-    [InlineData("python", "def handler(event, context):\n    data = []\n    while True:\n        data.append(bytearray(1 << 20))")]
-    [InlineData("nodejs", "exports.handler = async () => { const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1)); };")]
-    public async Task Memory_beyond_the_limit_kills_the_sandbox_and_says_so(string language, string source)
+    [InlineData("python", "def handler(event, context):\n    data = []\n    while True:\n        data.append(bytearray(1 << 20))", StartMode.Zygote)]
+    [InlineData("python", "def handler(event, context):\n    data = []\n    while True:\n        data.append(bytearray(1 << 20))", StartMode.Exec)]
+    [InlineData("nodejs", "exports.handler = async () => { const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1)); };", StartMode.Zygote)]
+    [InlineData("nodejs", "exports.handler = async () => { const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1)); };", StartMode.Exec)]
+    public async Task Memory_beyond_the_limit_kills_the_sandbox_and_says_so(string language, string source, StartMode start)
     {
-        await using var guest = await host.StartAsync(language, source);
+        await using var guest = await host.StartAsync(language, source, spec => spec with { Start = start });
+        guest.Sandbox.Start.ShouldBe(start);
         await Should.ThrowAsync<GuestClosedException>(() => guest.InvokeAsync());
         var exit = await guest.ExitAsync();
         exit.OutOfMemory.ShouldBeTrue(exit.ToString());
@@ -124,13 +133,18 @@ public sealed class NativeEngineTests(NativeHostFixture host) : IClassFixture<Na
     }
 
     [Theory]
-    [InlineData("import os\ndef handler(event, context): os._exit(7)", 7, null)]
-    [InlineData("import os, signal\ndef handler(event, context): os.kill(os.getpid(), signal.SIGKILL)", null, 9)]
-    [InlineData("import os\ndef handler(event, context): os.abort()", null, 6)]
-    [InlineData("import ctypes\ndef handler(event, context): ctypes.string_at(0)", null, 11)]
-    public async Task How_a_guest_ended_is_told_truthfully(string source, int? code, int? signal)
+    [InlineData("import os\ndef handler(event, context): os._exit(7)", 7, null, StartMode.Zygote)]
+    [InlineData("import os\ndef handler(event, context): os._exit(7)", 7, null, StartMode.Exec)]
+    [InlineData("import os, signal\ndef handler(event, context): os.kill(os.getpid(), signal.SIGKILL)", null, 9, StartMode.Zygote)]
+    [InlineData("import os, signal\ndef handler(event, context): os.kill(os.getpid(), signal.SIGKILL)", null, 9, StartMode.Exec)]
+    [InlineData("import os\ndef handler(event, context): os.abort()", null, 6, StartMode.Zygote)]
+    [InlineData("import os\ndef handler(event, context): os.abort()", null, 6, StartMode.Exec)]
+    [InlineData("import ctypes\ndef handler(event, context): ctypes.string_at(0)", null, 11, StartMode.Zygote)]
+    [InlineData("import ctypes\ndef handler(event, context): ctypes.string_at(0)", null, 11, StartMode.Exec)]
+    public async Task How_a_guest_ended_is_told_truthfully(string source, int? code, int? signal, StartMode start)
     {
-        await using var guest = await host.StartAsync("python", source);
+        await using var guest = await host.StartAsync("python", source, spec => spec with { Start = start });
+        guest.Sandbox.Start.ShouldBe(start);
         await Should.ThrowAsync<GuestClosedException>(() => guest.InvokeAsync());
         (await guest.ExitAsync()).ShouldBe(new SandboxExit(code, signal, false, false));
     }

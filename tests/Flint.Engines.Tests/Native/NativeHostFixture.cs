@@ -23,6 +23,7 @@ public sealed class NativeHostFixture : IAsyncLifetime
         try
         {
             await Engine.StartAsync(CancellationToken.None);
+            await BootedAsync(Engine);
         }
         catch (EngineException exception) when (Environment.GetEnvironmentVariable("CI") is null)
         {
@@ -36,8 +37,22 @@ public sealed class NativeHostFixture : IAsyncLifetime
         _code.Delete(recursive: true);
     }
 
-    public ISandboxEngine NewEngine() => NativeServiceCollectionExtensions.CreateNativeEngine(
-        new NativeEngineSettings(new NativeEngineOptions(), _code.FullName, []), NullLoggerFactory.Instance, TimeProvider.System);
+    public ISandboxEngine NewEngine(NativeEngineOptions? options = null, TimeProvider? time = null) => NativeServiceCollectionExtensions.CreateNativeEngine(
+        new NativeEngineSettings(options ?? new NativeEngineOptions(), _code.FullName, []), NullLoggerFactory.Instance, time ?? TimeProvider.System);
+
+    /// <summary>A started engine of a test's own, with its zygotes up.</summary>
+    internal async Task<NativeEngine> StartEngineAsync(NativeEngineOptions? options = null, TimeProvider? time = null)
+    {
+        Assert.SkipWhen(Missing is not null, Missing ?? "");
+        var engine = (NativeEngine)NewEngine(options, time);
+        await engine.StartAsync(CancellationToken.None);
+        await BootedAsync(engine);
+        return engine;
+    }
+
+    // On a busy machine a boot takes longer than requests wait for it.
+    private static Task BootedAsync(ISandboxEngine engine) =>
+        Task.WhenAll(((NativeEngine)engine).Zygotes.Select(keeper => keeper.FirstBoot)).WaitAsync(TimeSpan.FromSeconds(60));
 
     /// <summary>Unpacked code as the server would leave it.</summary>
     public string Code(params (string Name, string Text)[] files)
@@ -67,11 +82,11 @@ public sealed class NativeHostFixture : IAsyncLifetime
 
     public string Runtime(string language) => Engine.Capabilities.Runtimes.First(name => name.StartsWith(language, StringComparison.Ordinal));
 
-    /// <summary>A sandbox with its handler loaded.</summary>
-    public async Task<RunningGuest> StartAsync(string language, string source, Func<SandboxSpec, SandboxSpec>? adjust = null)
+    /// <summary>A spec for code that is one file.</summary>
+    public SandboxSpec Spec(string language, string source)
     {
         Assert.SkipWhen(Missing is not null, Missing ?? "");
-        var spec = new SandboxSpec
+        return new SandboxSpec
         {
             TenantId = "default",
             Runtime = Runtime(language),
@@ -80,6 +95,12 @@ public sealed class NativeHostFixture : IAsyncLifetime
             TmpMb = 64,
             Environment = new Dictionary<string, string>(),
         };
+    }
+
+    /// <summary>A sandbox with its handler loaded.</summary>
+    public async Task<RunningGuest> StartAsync(string language, string source, Func<SandboxSpec, SandboxSpec>? adjust = null)
+    {
+        var spec = Spec(language, source);
         spec = adjust?.Invoke(spec) ?? spec;
         var sandbox = await Engine.CreateAsync(spec, CancellationToken.None);
         return await RunningGuest.InitAsync(sandbox, spec.MemoryMb);
