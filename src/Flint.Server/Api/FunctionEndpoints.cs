@@ -20,16 +20,16 @@ internal static class FunctionEndpoints
     {
         var group = routes.MapGroup("/api/functions").WithTags("Functions");
         group.MapPost("", CreateAsync).WithName("createFunction").WithSummary("Deploy a new function")
-            .Accepts<CreateFunctionRequest>("application/json").Produces<FunctionView>(201).Refuses(400, 409, 413, 415, 503);
+            .Accepts<CreateFunctionRequest>("application/json").Produces<FunctionView>(201).Refuses(400, 408, 409, 413, 415, 429, 503);
         group.MapGet("", ListAsync).WithName("listFunctions").WithSummary("List functions by name; search finds in names and descriptions")
             .Produces<Page<FunctionView>>().Refuses(400);
         group.MapGet("{name}", GetAsync).WithName("getFunction").WithSummary("Get a function, or one of its versions")
             .Produces<FunctionView>().Refuses(400, 404);
         group.MapPatch("{name}", UpdateAsync).WithName("updateFunction").WithSummary("Change settings; what is not given stays")
-            .Accepts<UpdateFunctionRequest>("application/json").Produces<FunctionView>().Refuses(400, 404, 412, 413, 415);
+            .Accepts<UpdateFunctionRequest>("application/json").Produces<FunctionView>().Refuses(400, 404, 408, 412, 413, 415, 429);
         group.MapPut("{name}/code", UpdateCodeAsync).WithMetadata(new AcceptsZip()).WithName("updateFunctionCode")
             .WithSummary("Replace the code; a JSON object or a raw zip")
-            .Accepts<UpdateCodeRequest>("application/json", "application/zip").Produces<FunctionView>().Refuses(400, 404, 412, 413, 415);
+            .Accepts<UpdateCodeRequest>("application/json", "application/zip").Produces<FunctionView>().Refuses(400, 404, 408, 412, 413, 415, 429);
         group.MapGet("{name}/code", DownloadAsync).WithName("downloadFunctionCode").WithSummary("Download the deployed zip")
             .Produces(200, contentType: "application/zip").Produces(304).Refuses(400, 404, 503);
         group.MapDelete("{name}", DeleteAsync).WithName("deleteFunction").WithSummary("Delete a function, or one version of it")
@@ -74,16 +74,16 @@ internal static class FunctionEndpoints
     }
 
     private static async Task<IResult> UpdateCodeAsync(
-        HttpContext http, FunctionService functions, PackageService packages, PackagesOptions limits, UploadGate gate, string name,
-        CancellationToken cancellationToken)
+        HttpContext http, FunctionService functions, PackageService packages, PackagesOptions limits, UploadGate gate, BodyBudget bodies,
+        string name, CancellationToken cancellationToken)
     {
         using var slot = await gate.EnterAsync(http.Request.ContentLength, cancellationToken);
         if (RequestProtection.IsMedia(http.Request.ContentType, "application/zip"))
         {
-            var zip = await RequestBody.ReadAsync(http, limits.MaxZipBytes, "zip_too_large", CodeKnob, cancellationToken);
+            using var zip = await RequestBody.ReadAsync(http, bodies, limits.MaxZipBytes, "zip_too_large", CodeKnob, cancellationToken);
             await SocketThreads.Leave();
             return Answer.Function(http,
-                await functions.UpdateCodeAsync(Tenants.Default, name, Answer.IfMatch(http), _ => zip, "body", cancellationToken));
+                await functions.UpdateCodeAsync(Tenants.Default, name, Answer.IfMatch(http), _ => zip.Bytes, "body", cancellationToken));
         }
 
         var request = await RequestBody.ReadJsonAsync(http, FlintJson.Default.UpdateCodeRequest, MaxJsonWithCode(limits), CodeKnob, cancellationToken);

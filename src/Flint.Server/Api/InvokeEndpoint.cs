@@ -5,6 +5,8 @@ using Flint.Contracts.Invocations;
 using Flint.Runtime.Hosting;
 using Flint.Server.Hosting;
 using Flint.Server.Services;
+using Microsoft.Extensions.Primitives;
+using Microsoft.Net.Http.Headers;
 
 namespace Flint.Server.Api;
 
@@ -12,7 +14,7 @@ namespace Flint.Server.Api;
 /// <c>POST /api/functions/{name}/invoke</c>, the hot path: a plain request delegate, no parameter binding, no scopes, one copy of the event in
 /// and of the result out.
 /// </summary>
-internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers buffers, LimitOptions limits)
+internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers buffers, BodyBudget bodies, LimitOptions limits)
 {
     /// <summary>What is in the answer only when it is asked for.</summary>
     [Flags]
@@ -39,7 +41,7 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
                 + "With Accept: application/octet-stream the answer is the result alone.")
             .WithMetadata(
                 new ProducesResponseTypeMetadata(200, typeof(InvocationRecord), ["application/json", OctetStream]),
-                Refusal(400), Refusal(404), Refusal(413), Refusal(415), Refusal(429), Refusal(503))
+                Refusal(400), Refusal(404), Refusal(408), Refusal(413), Refusal(415), Refusal(429), Refusal(503))
             .WithMetadata(new Microsoft.AspNetCore.Http.Metadata.AcceptsMetadata(["application/json"], typeof(JsonElement), isOptional: true));
     }
 
@@ -61,8 +63,10 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
         }
 
         var entry = await invocations.ResolveAsync(Tenants.Default, name, qualifier, http.RequestAborted).ConfigureAwait(false);
-        var payload = await RequestBody.ReadAsync(http, limits.MaxPayloadBytes, "payload_too_large", "Flint:Limits:MaxPayloadBytes", http.RequestAborted)
-            .ConfigureAwait(false);
+        // Held until the answer is out: the event is in memory for so long.
+        using var body = await RequestBody.ReadAsync(
+            http, bodies, limits.MaxPayloadBytes, "payload_too_large", "Flint:Limits:MaxPayloadBytes", http.RequestAborted).ConfigureAwait(false);
+        var payload = body.Bytes;
         if (payload.Length > LargeEvent)
         {
             await SocketThreads.Leave();
@@ -74,7 +78,7 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
         {
             await ProblemMapping.WriteAsync(http, problem).ConfigureAwait(false);
         }
-        else if (http.Request.Headers.Accept == OctetStream)
+        else if (WantsBytes(http.Request.Headers.Accept))
         {
             await SendBytesAsync(http, answer).ConfigureAwait(false);
         }
@@ -82,6 +86,39 @@ internal sealed class InvokeEndpoint(InvocationService invocations, JsonBuffers 
         {
             await SendRecordAsync(http, answer, extras).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>
+    /// True when the client would rather have the result's bytes than the record: it names application/octet-stream, and does not like application/json as much. Nobody
+    /// is refused for what he accepts.
+    /// </summary>
+    internal static bool WantsBytes(StringValues accept)
+    {
+        if (accept.Count == 0 || accept == "*/*" || accept == "application/json" || !MediaTypeHeaderValue.TryParseList(accept, out var ranges))
+        {
+            return false;
+        }
+
+        var (bytes, json, jsonByWildcard) = (0.0, 0.0, 0.0);
+        foreach (var range in ranges)
+        {
+            var quality = range.Quality ?? 1;
+            if (range.MediaType.Equals(OctetStream, StringComparison.OrdinalIgnoreCase))
+            {
+                bytes = Math.Max(bytes, quality);
+            }
+            else if (range.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase))
+            {
+                json = Math.Max(json, quality);
+            }
+            else if (range.MatchesAllTypes || (range.MatchesAllSubTypes && range.Type.Equals("application", StringComparison.OrdinalIgnoreCase)))
+            {
+                jsonByWildcard = Math.Max(jsonByWildcard, quality);
+            }
+        }
+
+        // Named counts for more than covered by a wildcard.
+        return bytes > 0 && bytes > json && (json > 0 || bytes >= jsonByWildcard);
     }
 
     private async Task SendRecordAsync(HttpContext http, InvocationAnswer answer, Extras extras)

@@ -29,6 +29,7 @@ internal static class ProblemMapping
         ["function_exists"] = 409,
         ["alias_exists"] = 409,
         ["version_in_use"] = 409,
+        ["publish_conflict"] = 409,
         ["revision_mismatch"] = 412,
         ["code_mismatch"] = 412,
         ["body_too_large"] = 413,

@@ -13,54 +13,87 @@ internal static class RequestBody
 {
     private const long Discarded = 16 * 1024 * 1024;
 
-    /// <summary>The whole body; goes on where its last bytes came, see <see cref="SocketThreads"/>. Throws <see cref="RefusedException"/> with <paramref name="code"/> when it has more than <paramref name="max"/> bytes.</summary>
-    public static async ValueTask<byte[]> ReadAsync(HttpContext http, long max, string code, string? knob, CancellationToken cancellationToken)
+    /// <summary>
+    /// The whole body, to be disposed when it is not needed any more; goes on where its last bytes came, see <see cref="SocketThreads"/>. Throws <see cref="RefusedException"/> with <paramref name="code"/> when it has more than
+    /// <paramref name="max"/> bytes, and when there is no room for it or it comes too slowly.
+    /// </summary>
+    public static async ValueTask<Body> ReadAsync(
+        HttpContext http, BodyBudget budget, long max, string code, string? knob, CancellationToken cancellationToken)
     {
         if (http.Request.ContentLength is { } declared)
         {
             if (declared > max)
             {
-                await DiscardAsync(http, declared, max, cancellationToken).ConfigureAwait(false);
+                await DiscardAsync(http, budget, declared, max, cancellationToken).ConfigureAwait(false);
                 throw TooLarge(max, code, knob);
             }
 
             if (declared == 0)
             {
-                return [];
+                return default;
             }
         }
 
         LiftServerLimit(http, max);
-        var reader = http.Request.BodyReader;
-        var body = http.Request.ContentLength is { } length ? GC.AllocateUninitializedArray<byte>((int)length) : null;
-        var grown = body is null ? new ArrayBufferWriter<byte>(4096) : null;
-        var at = 0;
-        while (true)
+        var taken = http.Request.ContentLength ?? 0;
+        budget.Take(taken);
+        ITimer? limit = null;
+        try
         {
-            var read = await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
-            if (grown is not null && grown.WrittenCount + read.Buffer.Length > max)
+            var reader = http.Request.BodyReader;
+            var body = http.Request.ContentLength is { } length ? GC.AllocateUninitializedArray<byte>((int)length) : null;
+            var grown = body is null ? new ArrayBufferWriter<byte>(4096) : null;
+            var at = 0;
+            while (true)
             {
+                var reading = reader.ReadAsync(cancellationToken);
+                limit ??= reading.IsCompleted ? null : budget.Limit(reader);
+                var read = await reading.ConfigureAwait(false);
+                if (read.IsCanceled)
+                {
+                    throw budget.TooSlow();
+                }
+
+                if (grown is not null)
+                {
+                    if (grown.WrittenCount + read.Buffer.Length > max)
+                    {
+                        reader.AdvanceTo(read.Buffer.End);
+                        throw TooLarge(max, code, knob);
+                    }
+
+                    budget.Take(read.Buffer.Length);
+                    taken += read.Buffer.Length;
+                }
+
+                foreach (var segment in read.Buffer)
+                {
+                    if (body is not null)
+                    {
+                        segment.Span.CopyTo(body.AsSpan(at));
+                        at += segment.Length;
+                    }
+                    else
+                    {
+                        grown!.Write(segment.Span);
+                    }
+                }
+
                 reader.AdvanceTo(read.Buffer.End);
-                throw TooLarge(max, code, knob);
-            }
-
-            foreach (var segment in read.Buffer)
-            {
-                if (body is not null)
+                if (read.IsCompleted)
                 {
-                    segment.Span.CopyTo(body.AsSpan(at));
-                    at += segment.Length;
-                }
-                else
-                {
-                    grown!.Write(segment.Span);
+                    // It is the body's from here on.
+                    taken = 0;
+                    return new Body(body ?? grown!.WrittenSpan.ToArray(), budget);
                 }
             }
-
-            reader.AdvanceTo(read.Buffer.End);
-            if (read.IsCompleted)
+        }
+        finally
+        {
+            budget.Give(taken);
+            if (limit is not null)
             {
-                return body ?? grown!.WrittenSpan.ToArray();
+                await limit.DisposeAsync().ConfigureAwait(false);
             }
         }
     }
@@ -70,7 +103,9 @@ internal static class RequestBody
         HttpContext http, JsonTypeInfo<T> type, long max, string? knob, CancellationToken cancellationToken, T? whenEmpty = null)
         where T : class
     {
-        var body = await ReadAsync(http, max, "body_too_large", knob, cancellationToken).ConfigureAwait(false);
+        using var held = await ReadAsync(http, http.RequestServices.GetRequiredService<BodyBudget>(), max, "body_too_large", knob, cancellationToken)
+            .ConfigureAwait(false);
+        var body = held.Bytes;
         await SocketThreads.Leave();
         if (body.Length == 0)
         {
@@ -89,7 +124,7 @@ internal static class RequestBody
     }
 
     /// <summary>A body that is a little too large is read and dropped, since most clients look for the answer only when they have sent it all.</summary>
-    private static async Task DiscardAsync(HttpContext http, long declared, long max, CancellationToken cancellationToken)
+    private static async Task DiscardAsync(HttpContext http, BodyBudget budget, long declared, long max, CancellationToken cancellationToken)
     {
         if (declared > max + Discarded)
         {
@@ -97,11 +132,13 @@ internal static class RequestBody
         }
 
         LiftServerLimit(http, declared);
+        var reader = http.Request.BodyReader;
+        await using var limit = budget.Limit(reader);
         while (true)
         {
-            var read = await http.Request.BodyReader.ReadAsync(cancellationToken).ConfigureAwait(false);
-            http.Request.BodyReader.AdvanceTo(read.Buffer.End);
-            if (read.IsCompleted)
+            var read = await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            reader.AdvanceTo(read.Buffer.End);
+            if (read.IsCompleted || read.IsCanceled)
             {
                 return;
             }

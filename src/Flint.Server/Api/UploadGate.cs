@@ -1,7 +1,12 @@
+using Flint.Server.Services;
+
 namespace Flint.Server.Api;
 
-/// <summary>Lets few large bodies be in memory at a time; the others wait in their sockets.</summary>
-internal sealed class UploadGate : IDisposable
+/// <summary>
+/// Lets few large bodies be in memory at a time; the others wait in their sockets. Nobody holds a place for long, since a body's time is limited
+/// (<c>Flint:Http:BodyTimeoutMs</c>), and nobody waits longer than that.
+/// </summary>
+internal sealed class UploadGate(BodyBudget bodies, TimeProvider time) : IDisposable
 {
     private const long Large = 1024 * 1024;
     private const int AtOnce = 4;
@@ -18,7 +23,18 @@ internal sealed class UploadGate : IDisposable
             return default;
         }
 
-        await _slots.WaitAsync(cancellationToken).ConfigureAwait(false);
+        using var patience = new CancellationTokenSource(bodies.Patience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        try
+        {
+            await _slots.WaitAsync(either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new RefusedException("throttled", $"{AtOnce} large bodies are being received, as many as may be at a time. Try again later.",
+                limit: $"{AtOnce} bodies of more than {Large} bytes");
+        }
+
         return new Slot(_slots);
     }
 

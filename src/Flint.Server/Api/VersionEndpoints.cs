@@ -13,7 +13,7 @@ internal static class VersionEndpoints
     {
         var group = routes.MapGroup("/api/functions/{name}/versions").WithTags("Versions");
         group.MapPost("", PublishAsync).WithName("publishVersion").WithSummary("Freeze the function as a numbered version; unchanged, the newest one answers")
-            .Accepts<PublishVersionRequest>("application/json").Produces<VersionView>(201).Refuses(400, 404, 412, 413, 415);
+            .Accepts<PublishVersionRequest>("application/json").Produces<VersionView>(201).Refuses(400, 404, 409, 412, 413, 415);
         group.MapGet("", ListAsync).WithName("listVersions").WithSummary("List versions, oldest first").Produces<Page<VersionView>>().Refuses(400, 404);
         group.MapGet("{version}", GetAsync).WithName("getVersion").WithSummary("Get all of one version").Produces<FunctionView>().Refuses(404);
         group.MapDelete("{version}", DeleteAsync).WithName("deleteVersion").WithSummary("Delete a version that no alias points at")

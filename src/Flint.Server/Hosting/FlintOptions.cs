@@ -64,4 +64,16 @@ public sealed class HttpOptions
     /// <remarks>Half of Kestrel's default.</remarks>
     [Range(1000, 600_000)]
     public int HeadersTimeoutMs { get; set; } = 15_000;
+
+    /// <summary>How long a client may take to send a request's body, in milliseconds.</summary>
+    /// <remarks>The largest zip that is taken by default, over a line of 4 Mbit/s.</remarks>
+    [Range(1000, 86_400_000)]
+    public int BodyTimeoutMs { get; set; } = 600_000;
+
+    /// <summary>
+    /// Bytes of request bodies in memory at a time, an event's until its answer is out; what does not fit is refused with 429. 0 means a sixteenth of
+    /// the memory that the process may use, at least 64 MB and at most 1 GB. A body that is alone is always taken.
+    /// </summary>
+    [Range(0, long.MaxValue)]
+    public long MaxBodyBytesInFlight { get; set; }
 }

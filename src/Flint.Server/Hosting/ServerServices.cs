@@ -68,6 +68,7 @@ internal static class ServerServices
     private static void AddHttpApi(this IServiceCollection services, FlintConfiguration configuration)
     {
         services.AddSingleton(new RequestProtection(configuration.Flint.Http.AllowedHosts));
+        services.AddSingleton<BodyBudget>();
         services.AddSingleton<UploadGate>();
         services.AddSingleton<HealthService>();
         services.ConfigureHttpJsonOptions(options => options.SerializerOptions.TypeInfoResolverChain.Insert(0, FlintJson.Default));

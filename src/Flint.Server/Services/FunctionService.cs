@@ -36,8 +36,14 @@ internal sealed class FunctionService(
         return Views.Of(function);
     }
 
-    public Task<Page<FunctionView>> ListAsync(string tenantId, string? search, PageRequest page, CancellationToken cancellationToken) =>
-        store.ReadAsync(async (db, token) =>
+    public Task<Page<FunctionView>> ListAsync(string tenantId, string? search, PageRequest page, CancellationToken cancellationToken)
+    {
+        if (search is not null && search.Contains('\0'))
+        {
+            throw new RefusedException("invalid_field", "search has a NUL character, which no name or description has.", field: "search");
+        }
+
+        return store.ReadAsync(async (db, token) =>
         {
             var query = db.Functions.Where(f => f.TenantId == tenantId);
             if (page.After is { } after)
@@ -54,6 +60,7 @@ internal sealed class FunctionService(
             var rows = await query.OrderBy(f => f.Name).Take(page.Limit + 1).ToListAsync(token);
             return page.Cut(rows, Views.Of, f => f.Name);
         }, cancellationToken);
+    }
 
     public Task<FunctionView> GetAsync(string tenantId, string name, string? qualifier, CancellationToken cancellationToken) =>
         store.ReadAsync(async (db, token) =>

@@ -39,7 +39,8 @@ internal sealed record PageRequest(int Limit, string? After)
     {
         try
         {
-            return cursor.Length <= 400 ? Encoding.UTF8.GetString(Base64Url.DecodeFromChars(cursor)) : throw new FormatException();
+            var key = cursor.Length <= 400 ? Encoding.UTF8.GetString(Base64Url.DecodeFromChars(cursor)) : throw new FormatException();
+            return key.Contains('\0') ? throw new FormatException() : key;
         }
         catch (FormatException)
         {

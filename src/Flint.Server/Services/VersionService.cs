@@ -27,9 +27,14 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
                 return await store.WriteAsync((db, token) => PublishAsync(db, tenantId, name, request, description, ifMatch, token), cancellationToken)
                     .ConfigureAwait(false);
             }
-            catch (Exception exception) when (attempt < Attempts && (exception is UniqueKeyException or DbUpdateConcurrencyException))
+            catch (Exception exception) when (exception is UniqueKeyException or DbUpdateConcurrencyException)
             {
                 // Another publish took the number.
+                if (attempt == Attempts)
+                {
+                    throw new RefusedException("publish_conflict",
+                        $"Other publications of this function came first {Attempts} times in a row; nothing was published. Try again.", field: "name");
+                }
             }
         }
     }

@@ -72,6 +72,40 @@ public sealed class FaultTests
         answer.ShouldStartWith("HTTP/1.1 408 ");
     }
 
+    [Fact]
+    public async Task A_publication_that_always_comes_second_is_a_conflict()
+    {
+        var tries = 0;
+        await using var server = await TestServer.StartAsync(services: services => services.Decorate<ICatalogStore>(inner => new RacedCatalog(inner, () => tries++)));
+        await server.DeployAsync("f");
+        tries = 0;
+        await (await server.PostAsync("/api/functions/f/versions", "{}")).ShouldBeProblemAsync(409, "publish_conflict", "name");
+        tries.ShouldBe(5);
+    }
+
+    [Theory]
+    [InlineData("/api/functions?search=a%00b", "search")]
+    [InlineData("/api/functions?cursor=YQBi", "cursor")]
+    public async Task A_nul_in_a_query_is_refused_by_name(string path, string field)
+    {
+        await using var server = await TestServer.StartAsync();
+        await (await server.GetAsync(path)).ShouldBeProblemAsync(400, "invalid_field", field);
+    }
+
+    /// <summary>Whoever publishes finds the number taken.</summary>
+    private sealed class RacedCatalog(ICatalogStore inner, Action onTry) : ICatalogStore
+    {
+        public Task<T> ReadAsync<T>(Func<FlintDbContext, CancellationToken, Task<T>> query, CancellationToken cancellationToken) => inner.ReadAsync(query, cancellationToken);
+
+        public Task<T> WriteAsync<T>(Func<FlintDbContext, CancellationToken, Task<T>> command, CancellationToken cancellationToken)
+        {
+            onTry();
+            return typeof(T) == typeof(Contracts.Functions.VersionView)
+                ? Task.FromException<T>(new UniqueKeyException("the number is taken", new InvalidOperationException()))
+                : inner.WriteAsync(command, cancellationToken);
+        }
+    }
+
     private sealed class BrokenCatalog(Exception exception) : ICatalogStore
     {
         public Task<T> ReadAsync<T>(Func<FlintDbContext, CancellationToken, Task<T>> query, CancellationToken cancellationToken) => Task.FromException<T>(exception);

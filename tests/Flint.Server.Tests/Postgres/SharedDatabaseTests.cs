@@ -107,6 +107,18 @@ public sealed class SharedDatabaseTests(PostgresFixture postgres)
         }
     }
 
+    [Fact]
+    public async Task Text_that_postgres_refuses_is_the_callers_fault()
+    {
+        await using var server = await StartAsync(await postgres.CreateDatabaseAsync());
+        foreach (var path in (string[])["/api/functions?search=%00", "/api/functions?cursor=YQBi", "/api/functions/f/versions?cursor=AA", "/api/invocations?function=a%00b",
+            "/api/invocations?cursor=AA", "/api/functions/f?qualifier=%00", "/api/invocations/%61%00"])
+        {
+            var status = (int)(await server.GetAsync(path)).StatusCode;
+            status.ShouldBeInRange(400, 499, path);
+        }
+    }
+
     private static Task<TestServer> StartAsync(
         string database, ShiftedTime? time = null, Action<Microsoft.Extensions.DependencyInjection.IServiceCollection>? services = null) =>
         TestServer.StartAsync(services: services, time: time, args: ["--Flint:Database:ConnectionString", database]);
