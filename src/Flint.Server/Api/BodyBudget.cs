@@ -19,16 +19,23 @@ internal sealed class BodyBudget(HttpOptions options, TimeProvider time)
     public long Used => Interlocked.Read(ref _used);
 
     /// <summary>Room for more bytes, to be given back. A body that is alone always has it, so that the largest one that is allowed can come at all.</summary>
-    public void Take(long bytes)
+    /// <param name="bytes">How many more.</param>
+    /// <param name="held">What this body has already.</param>
+    public bool TryTake(long bytes, long held = 0)
     {
         var used = Interlocked.Add(ref _used, bytes);
-        if (used > _max && used != bytes)
+        if (used <= _max || used == held + bytes)
         {
-            Give(bytes);
-            throw new RefusedException("throttled", "The bodies of the requests that are being served fill the room that there is for them. Try again later.",
-                limit: string.Create(CultureInfo.InvariantCulture, $"{_max} bytes"), knob: "Flint:Http:MaxBodyBytesInFlight");
+            return true;
         }
+
+        Give(bytes);
+        return false;
     }
+
+    public RefusedException NoRoom() => new(
+        "throttled", "The bodies of the requests that are being served fill the room that there is for them. Try again later.",
+        limit: string.Create(CultureInfo.InvariantCulture, $"{_max} bytes"), knob: "Flint:Http:MaxBodyBytesInFlight");
 
     public void Give(long bytes) => Interlocked.Add(ref _used, -bytes);
 

@@ -36,7 +36,11 @@ internal static class RequestBody
 
         LiftServerLimit(http, max);
         var taken = http.Request.ContentLength ?? 0;
-        budget.Take(taken);
+        if (!budget.TryTake(taken))
+        {
+            throw budget.NoRoom();
+        }
+
         ITimer? limit = null;
         try
         {
@@ -51,6 +55,7 @@ internal static class RequestBody
                 var read = await reading.ConfigureAwait(false);
                 if (read.IsCanceled)
                 {
+                    reader.AdvanceTo(read.Buffer.End);
                     throw budget.TooSlow();
                 }
 
@@ -62,7 +67,12 @@ internal static class RequestBody
                         throw TooLarge(max, code, knob);
                     }
 
-                    budget.Take(read.Buffer.Length);
+                    if (!budget.TryTake(read.Buffer.Length, taken))
+                    {
+                        reader.AdvanceTo(read.Buffer.End);
+                        throw budget.NoRoom();
+                    }
+
                     taken += read.Buffer.Length;
                 }
 
