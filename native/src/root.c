@@ -229,7 +229,8 @@ static int take_etc(const struct sources *sources)
 
 static int fill_template(const struct sources *sources, int runtime)
 {
-    static const char *const dirs[] = {"dev", "etc", "opt", "proc", "run", "tmp", "var", "var/task", "var/runtime", "var/tmp"};
+    // The libraries' folders are there for the zygotes: a loader that has once missed a directory of LD_LIBRARY_PATH never looks again, nor do its forks.
+    static const char *const dirs[] = {"dev", "etc", "opt", "opt/lib", "proc", "run", "tmp", "var", "var/task", "var/task/lib", "var/runtime", "var/tmp"};
     int result = take_system(sources);
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs && !result; i++) {
         if (strcmp(dirs[i], "var/tmp") == 0) {
