@@ -35,6 +35,14 @@ extern void platform_call(void *platform, void **task)
 extern void platform_call_delayed(void *platform, void **task, double seconds)
     __asm__("_ZN4node12NodePlatform25CallDelayedOnWorkerThreadESt10unique_ptrIN2v84TaskESt14default_deleteIS3_EEd");
 
+extern void platform_destroy(void *platform) __asm__("_ZN4node12NodePlatformD1Ev");
+extern void platform_delete(void *platform) __asm__("_ZN4node12NodePlatformD0Ev");
+// Takes a handle and gives what the context belongs to.
+extern void *environment_current(const uintptr_t *context) __asm__("_ZN4node21GetCurrentEnvironmentEN2v85LocalINS0_7ContextEEE");
+// Takes a std::function<void(Environment*, int)>.
+extern void set_exit_handler(void *environment, void *function)
+    __asm__("_ZN4node21SetProcessExitHandlerEPNS_11EnvironmentEOSt8functionIFvS1_iEE");
+
 // Of C++ virtual tables: what lies before the first function, and where a task's deleting destructor is.
 enum { TABLE_HEAD = 2, TABLE_SIZE = 64, DELETING_DESTRUCTOR = 1 };
 
@@ -69,26 +77,73 @@ static void drop_delayed_task(void *platform, void **task, double seconds)
     drop_task(platform, task);
 }
 
+// What the process will end with when it ends because nothing is left to run; JavaScript sets it.
+static int last_status;
+
+// The last that Node takes down. Its parts are still waited for by threads that do not exist, so that would never end.
+static void leave_instead(void *platform)
+{
+    (void)platform;
+    exit(last_status);
+}
+
 // Gives Node's platform a virtual table of our own. False when it has not the functions that are to be replaced.
 static bool replace_workers(void)
 {
     static void *table[TABLE_HEAD + TABLE_SIZE];
+    static void *const functions[][2] = {
+        {(void *)platform_call, (void *)drop_task},
+        {(void *)platform_call_delayed, (void *)drop_delayed_task},
+        {(void *)platform_destroy, (void *)leave_instead},
+        {(void *)platform_delete, (void *)leave_instead},
+    };
     void **platform = platform_current();
     memcpy(table, (void **)*platform - TABLE_HEAD, sizeof table);
-    int replaced = 0;
-    for (int i = TABLE_HEAD; i < TABLE_HEAD + TABLE_SIZE && replaced < 2; i++) {
-        if (table[i] == (void *)platform_call) {
-            table[i] = (void *)drop_task;
-            replaced++;
-        } else if (table[i] == (void *)platform_call_delayed) {
-            table[i] = (void *)drop_delayed_task;
-            replaced++;
+    unsigned replaced = 0;
+    for (int i = TABLE_HEAD; i < TABLE_HEAD + TABLE_SIZE; i++) {
+        for (unsigned f = 0; f < sizeof functions / sizeof *functions; f++) {
+            if (table[i] == functions[f][0] && !(replaced & 1U << f)) {
+                table[i] = functions[f][1];
+                replaced |= 1U << f;
+            }
         }
     }
-    if (replaced == 2) {
-        *platform = table + TABLE_HEAD;
+    if (replaced != (1U << sizeof functions / sizeof *functions) - 1) {
+        return false;
     }
-    return replaced == 2;
+    *platform = table + TABLE_HEAD;
+    return true;
+}
+
+// ---- the end of a fork
+
+// As libstdc++ lays out a std::function: what is called gets references to the arguments.
+struct exit_function {
+    void *data[2];
+    bool (*manage)(void *to, const void *from, int operation);
+    void (*call)(const void *data, void **environment, int *status);
+};
+
+static bool manage_nothing(void *to, const void *from, int operation)
+{
+    (void)to;
+    (void)from;
+    (void)operation;
+    return false;
+}
+
+static void exit_now(const void *data, void **environment, int *status)
+{
+    (void)data;
+    (void)environment;
+    exit(*status);
+}
+
+// Where Node ends the process by itself, it would first take down its platform; flint_preload_forked makes exit() leave at once.
+static void replace_exit(void)
+{
+    struct exit_function function = {.manage = manage_nothing, .call = exit_now};
+    set_exit_handler(environment_current(isolate_context(isolate_current())), &function);
 }
 
 // ---- a fork
@@ -111,6 +166,7 @@ static int settle(napi_env env)
 {
     uv_loop_t *loop;
     flint_preload_forked();
+    replace_exit();
     if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
         return -EINVAL;
     }
@@ -177,6 +233,12 @@ static napi_value leave(napi_env env, napi_callback_info info)
     exit(integer_argument(env, info) & 0xff);
 }
 
+static napi_value will_exit(napi_env env, napi_callback_info info)
+{
+    last_status = integer_argument(env, info) & 0xff;
+    return NULL;
+}
+
 static size_t never_called(void *data, size_t current, size_t initial)
 {
     (void)data;
@@ -231,6 +293,7 @@ static napi_value init(napi_env env, napi_value exports)
         {"go", NULL, go, NULL, NULL, NULL, napi_default, NULL},
         {"template", NULL, template, NULL, NULL, NULL, napi_default, NULL},
         {"exit", NULL, leave, NULL, NULL, NULL, napi_default, NULL},
+        {"willExit", NULL, will_exit, NULL, NULL, NULL, napi_default, NULL},
         {"limitHeap", NULL, limit_heap, NULL, NULL, NULL, napi_default, NULL},
         {"pair", NULL, pair, NULL, NULL, NULL, napi_default, NULL},
         {"collect", NULL, collect, NULL, NULL, NULL, napi_default, NULL},

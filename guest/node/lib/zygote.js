@@ -190,6 +190,14 @@ function limitMemory(memoryMb) {
 function becomeBootstrap(mainModule) {
   mainModule.filename = BOOTSTRAP;
   process.argv[1] = BOOTSTRAP;
+  const { emit } = process;
+  define(process, 'emit', { value: function emitAndTell(name, ...args) {
+    const heard = emit.call(this, name, ...args);
+    if (name === 'exit' && process._exiting) {
+      native.willExit(process.exitCode ?? args[0]);
+    }
+    return heard;
+  } }, { writable: true, enumerable: false, configurable: true });
   process.uptime = () => (performanceNow() - began) / 1000;
   const prototype = Object.getPrototypeOf(performance);
   const { mark, measure } = prototype;
@@ -210,8 +218,8 @@ function becomeBootstrap(mainModule) {
   });
 }
 
-function define(object, name, property) {
-  Object.defineProperty(object, name, { ...Object.getOwnPropertyDescriptor(object, name), ...property });
+function define(object, name, property, otherwise) {
+  Object.defineProperty(object, name, { ...(Object.getOwnPropertyDescriptor(object, name) ?? otherwise), ...property });
 }
 
 module.exports = { prepare, serve, run };
