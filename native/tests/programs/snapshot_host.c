@@ -22,7 +22,7 @@ extern int flint_zygote_template(void) __attribute__((weak));
 
 static char line[65536], answer[65536], buffer[1 << 20], *words[256];
 static int count;
-static volatile sig_atomic_t handled;
+static volatile sig_atomic_t handled, named;
 static char *remembered;
 
 static void handler(int number)
@@ -34,6 +34,7 @@ static __attribute__((noreturn)) void *idle(void *unused)
 {
     (void)unused;
     prctl(PR_SET_NAME, "wor\nker");
+    named = 1;
     for (;;) {
         pause();
     }
@@ -323,6 +324,9 @@ static int act(void)
     } else if (strcmp(word, "thread") == 0) {
         pthread_t thread;
         say(pthread_create(&thread, NULL, idle, NULL) ? -1 : 0);
+        while (!named) {
+            usleep(1000);
+        }
     } else if (strcmp(word, "fill") == 0) {
         fill(first);
     } else if (strcmp(word, "files") == 0) {
