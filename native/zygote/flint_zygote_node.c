@@ -171,6 +171,10 @@ static int settle(napi_env env)
         return -EINVAL;
     }
     int result = uv_loop_fork(loop);
+    if (result == 0) {
+        // That the pool's work is done was told by a descriptor which the fork has anew.
+        result = uv_async_send(&loop->wq_async);
+    }
     // No child process may have the channel.
     if (result == 0 && fcntl(3, F_SETFD, FD_CLOEXEC)) {
         result = -errno;
@@ -202,6 +206,15 @@ static napi_value template(napi_env env, napi_callback_info info)
 {
     (void)info;
     return fork_through(env, "template", flint_zygote_template);
+}
+
+// How much was begun that is not done: what the pool works on would be lost in a fork.
+static napi_value pending(napi_env env, napi_callback_info info)
+{
+    uv_loop_t *loop;
+    napi_value number = NULL;
+    (void)info;
+    return napi_get_uv_event_loop(env, &loop) == napi_ok && napi_create_uint32(env, loop->active_reqs.count, &number) == napi_ok ? number : NULL;
 }
 
 static napi_value first_argument(napi_env env, napi_callback_info info)
@@ -292,6 +305,7 @@ static napi_value init(napi_env env, napi_value exports)
         {"serve", NULL, serve, NULL, NULL, NULL, napi_default, NULL},
         {"go", NULL, go, NULL, NULL, NULL, napi_default, NULL},
         {"template", NULL, template, NULL, NULL, NULL, napi_default, NULL},
+        {"pending", NULL, pending, NULL, NULL, NULL, napi_default, NULL},
         {"exit", NULL, leave, NULL, NULL, NULL, napi_default, NULL},
         {"willExit", NULL, will_exit, NULL, NULL, NULL, napi_default, NULL},
         {"limitHeap", NULL, limit_heap, NULL, NULL, NULL, napi_default, NULL},

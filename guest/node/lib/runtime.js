@@ -15,6 +15,10 @@ const PROTOCOL_FAULT = 130;
 /** Node's own status for a promise that nothing can settle any more. */
 const UNSETTLED = 13;
 
+/** Milliseconds, about. The launcher gives a template ten seconds. */
+const PENDING_WAITS = 2000;
+const later = setTimeout;
+
 /** Everything that is the same for every function. Reads no tenant's data, opens nothing, draws no random number. */
 function prepare() {
   JSON.parse(JSON.stringify({ warm: [1, 2.5, '\u00e9', null, true] }));
@@ -113,8 +117,15 @@ class Guest {
     this.#hooks.push(callback);
   }
 
-  /** The snapshot's process stays in here for ever; what comes out are its forks, each with one event. */
-  #serveForks() {
+  /**
+   * The snapshot's process stays in here for ever; what comes out are its forks, each with one event. What init has begun and not awaited is
+   * let finish first, since no fork would hear of it; what does not in good time is left to the launcher's judgement.
+   */
+  #serveForks(waits = PENDING_WAITS) {
+    if (waits > 0 && this.#forkSide.pending() > 0) {
+      later(() => this.#serveForks(waits - 1), 1);
+      return;
+    }
     this.#forkSide.template();
     this.#channel.reset(3);
     this.#serveNext();

@@ -157,6 +157,11 @@ const forkSide = {
     }
   },
 
+  /** How many of the function's requests (files, names, compression ...) are not done. */
+  pending() {
+    return native.pending();
+  },
+
   /** Becomes a template; returns in each fork, on a new stream. */
   template() {
     native.collect();
