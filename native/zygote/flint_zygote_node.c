@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <node_api.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +293,40 @@ static napi_value pair(napi_env env, napi_callback_info info)
     return list;
 }
 
+// Where a buffer's bytes from an offset on are: (descriptor, buffer, offset).
+static bool buffer_arguments(napi_env env, napi_callback_info info, int *descriptor, char **bytes, size_t *length)
+{
+    size_t count = 3;
+    napi_value values[3];
+    uint32_t offset;
+    void *start;
+    if (napi_get_cb_info(env, info, &count, values, NULL, NULL) != napi_ok || count < 3
+        || napi_get_value_int32(env, values[0], descriptor) != napi_ok || napi_get_buffer_info(env, values[1], &start, length) != napi_ok
+        || napi_get_value_uint32(env, values[2], &offset) != napi_ok || offset > *length) {
+        return false;
+    }
+    *bytes = (char *)start + offset;
+    *length -= offset;
+    return true;
+}
+
+// Sleeps in poll(): who sleeps in a unix socket's read() is also woken, for nothing, when the other side takes what was written.
+static napi_value receive(napi_env env, napi_callback_info info)
+{
+    struct pollfd stream = {.events = POLLIN};
+    char *bytes;
+    size_t length;
+    if (!buffer_arguments(env, info, &stream.fd, &bytes, &length)) {
+        return fail(env, "receive: a descriptor, a buffer and an offset are wanted", UV_EINVAL);
+    }
+    ssize_t got;
+    do {
+        got = poll(&stream, 1, -1) < 0 ? -1 : read(stream.fd, bytes, length);
+    } while (got < 0 && errno == EINTR);
+    napi_value count;
+    return got < 0 ? fail(env, "receive", -errno) : napi_create_int64(env, got, &count) == napi_ok ? count : NULL;
+}
+
 static napi_value collect(napi_env env, napi_callback_info info)
 {
     (void)env;
@@ -310,6 +346,7 @@ static napi_value init(napi_env env, napi_value exports)
         {"willExit", NULL, will_exit, NULL, NULL, NULL, napi_default, NULL},
         {"limitHeap", NULL, limit_heap, NULL, NULL, NULL, napi_default, NULL},
         {"pair", NULL, pair, NULL, NULL, NULL, napi_default, NULL},
+        {"receive", NULL, receive, NULL, NULL, NULL, napi_default, NULL},
         {"collect", NULL, collect, NULL, NULL, NULL, napi_default, NULL},
     };
     if (!replace_workers()) {

@@ -33,9 +33,12 @@ class Channel {
   #start = 0;
   #end = 0;
   #out = Buffer.allocUnsafeSlow(BUFFER);
+  #receive;
 
-  constructor(fd) {
+  /** `receive(fd, buffer, at)` waits for bytes and answers how many came, 0 at the end; by default through fs. */
+  constructor(fd, receive = receiveThroughFs) {
     this.#fd = fd;
+    this.#receive = receive;
   }
 
   /** Goes on with another stream. */
@@ -195,7 +198,7 @@ class Channel {
   #read(buffer, at) {
     while (true) {
       try {
-        return fs.readSync(this.#fd, buffer, at, buffer.length - at, null);
+        return this.#receive(this.#fd, buffer, at);
       } catch (error) {
         if (error.code === 'ECONNRESET') {
           return 0;
@@ -206,6 +209,10 @@ class Channel {
       }
     }
   }
+}
+
+function receiveThroughFs(fd, buffer, at) {
+  return fs.readSync(fd, buffer, at, buffer.length - at, null);
 }
 
 function header(frame, kind, length) {

@@ -42,7 +42,7 @@ async function prepare(mainModule) {
   }
   touchGlobals();
   const [worker, own] = native.pair();
-  channel = new protocol.Channel(own);
+  channel = new protocol.Channel(own, native.receive);
   guest = new runtime.Guest(channel, forkSide);
   const kinds = [];
   for (let number = 0; number < REHEARSALS; number++) {

@@ -1,6 +1,7 @@
 """Frames over the worker's stream (guest/PROTOCOL.md, "Frame")."""
 
 import os
+import select
 from _thread import RLock, get_ident
 
 INIT = 0x01
@@ -31,6 +32,9 @@ class Channel:
     def __init__(self, fd):
         self._fd = fd
         self._rest = b""
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        self._wait = poller.poll
         self._lock = RLock()
         self._writer = None
         self._waiting = []
@@ -94,7 +98,11 @@ class Channel:
 
     def receive(self):
         """The next frame as (kind, buffer, end of frame); its body starts at offset 8. None at the end of the stream."""
-        data = self._rest or os.read(self._fd, _CHUNK)
+        data = self._rest
+        if not data:
+            # Who sleeps in a unix socket's read() is also woken, for nothing, when the worker takes the last answer.
+            self._wait()
+            data = os.read(self._fd, _CHUNK)
         self._rest = b""
         while len(data) < _HEADER:
             more = os.read(self._fd, _CHUNK)
