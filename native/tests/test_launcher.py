@@ -159,11 +159,11 @@ class World:
                     pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def launch_each(self, *contexts):
+    def launch_each(self, *contexts, **more):
         """A launcher in each of these that the host can have."""
         for context in contexts:
             try:
-                yield context, self.launch(context)
+                yield context, self.launch(context, **more)
             except Skipped as reason:
                 print(f"    not in {context}: {reason}")
 

@@ -7,8 +7,10 @@ import struct
 import sys
 import time
 
+import interpreters
 import test_launcher as launcher_tests
 from control import KILL, RENEW, SNAPSHOT, head
+from interpreters import Function
 from snapshots import SNAPSHOT_HOST, Gone, Snapshot
 from test_launcher import ALL, LIMITED, descendants, eventually
 
@@ -194,7 +196,7 @@ def look(fork):
     return {"recall": fork.ask("recall"), "handled": fork.ask("handled"), "descriptors": sorted(fork.ask("descriptors").split()), "cwd": fork.ask("cwd"),
             "signals": re.findall(r"(?:SigQ|SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt|Threads|Seccomp|Cpus_allowed):\s*([^|]+)", status),
             "limits": fork.ask("read", "/proc/self/limits"), "priority": call(fork, "getpriority", 0, 0), "tmp": fork.ask("read", "/tmp/left"),
-            "channel": [call(fork, "fcntl", fd, 3) for fd in range(6)], "timerslack": call(fork, "prctl", 30)}
+            "channel": [call(fork, "fcntl", fd, 3) for fd in range(6)], "timerslack": call(fork, "prctl", 30), "event": fork.ask("event")}
 
 
 @test(*ALL)
@@ -227,6 +229,7 @@ def no_attack_of_a_fork_reaches_the_template_or_the_next_fork(world, launcher):
         lambda: call(fork, "kill", TEMPLATE, int(signal.SIGSTOP)),
         lambda: call(fork, "kill", -1, int(signal.SIGTERM)),
         lambda: call(fork, "kill", TEMPLATE, int(signal.SIGCONT)),
+        lambda: fork.ask("event", "write"),
         lambda: fork.ask("daemons", 20),
         lambda: (fork.ask("daemons", 3), fork.say("exit", 0), snapshot.cell.expect("FORK_EXITED")),
         lambda: fork.ask("bomb") if launcher.context in LIMITED else None,  # what nothing holds is the host's trouble
@@ -287,6 +290,15 @@ def a_template_that_makes_more_than_one_process_is_given_up(world, launcher):
     snapshot.init.ask("template")
     launcher.send(head(SNAPSHOT, snapshot.cell.id))
     assert "more than one process" in failure(snapshot)
+
+
+@test(*ALL)
+def only_a_child_of_pid_1_can_be_the_fork(world, launcher):
+    snapshot = Snapshot(launcher)
+    snapshot.ask("atfork", "pretend")
+    snapshot.init.ask("template")
+    launcher.send(head(SNAPSHOT, snapshot.cell.id))
+    assert "no child of PID 1" in failure(snapshot)
 
 
 @test("root", "root-v1")
@@ -494,6 +506,149 @@ def figures(world, launcher):
     times.sort()
     print(f"    RENEW to FORKED: p50 {statistics.median(times) * 1e3:.2f} ms, p95 {times[190] * 1e3:.2f} ms")
     snapshot.finish()
+
+
+# ---- real interpreters ----
+
+PYTHON = """
+import os, random, uuid
+drawn, count, lines = random.random(), 0, open("/var/task/main.py")
+first = lines.readline()
+open("/tmp/init", "w").write("init")
+def handler(event, context):
+    global count
+    count += 1
+    left = open("/tmp/init").read()
+    open("/tmp/init", "w").write("fork")
+    return {"count": count, "drawn": drawn, "random": [random.random(), str(uuid.uuid4()), os.urandom(4).hex()], "pid": os.getpid(), "left": left,
+            "tmp": os.listdir("/tmp"), "line": lines.readline()}
+"""
+
+NODE = """
+const fs = require('fs'), crypto = require('crypto');
+let count = 0, ticks = 0;
+const drawn = Math.random();
+const early = fs.promises.readFile('/var/task/main.js', 'utf8');
+process.on('SIGTERM', () => {});
+setInterval(() => ticks++, 1).unref();
+fs.writeFileSync('/tmp/init', 'init');
+exports.handler = async () => {
+  count++;
+  const left = fs.readFileSync('/tmp/init', 'utf8');
+  fs.writeFileSync('/tmp/init', 'fork');
+  const again = await fs.promises.readFile('/var/task/main.js', 'utf8');
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  return { count, drawn, random: [Math.random(), crypto.randomUUID(), crypto.randomBytes(4).toString('hex')], pid: process.pid, left,
+    tmp: fs.readdirSync('/tmp'), same: again === await early, ticks: ticks > 0 };
+};
+"""
+
+
+def in_interpreter(language, *contexts):
+    def add(function):
+        def run(world):
+            why = interpreters.missing(language)
+            if why:
+                raise launcher_tests.Skipped(why)
+            for context, launcher in world.launch_each(*contexts, runtime=interpreters.GUEST):
+                with launcher:
+                    launcher.zygote = interpreters.boot_zygote(launcher, language)
+                    function(world, launcher)
+                    assert not launcher.diagnostics(), launcher.diagnostics()
+        run.__name__ = function.__name__
+        launcher_tests.TESTS.append((run, ()))
+        return function
+    return add
+
+
+def check_fresh(world, launcher, language, code, **expected):
+    function = Function(world, launcher, language, code)
+    stream = function.begin()
+    seen = []
+    for _ in range(20):
+        seen.append(stream.invoke({}))
+        stream = function.renew()
+    for answer in seen:
+        assert answer["count"] == 1 and answer["drawn"] == seen[0]["drawn"] and answer["left"] == "init" and answer["tmp"] == ["init"], answer
+        assert all(answer[k] == v for k, v in expected.items()), answer
+    for i in range(3):
+        assert len({answer["random"][i] for answer in seen}) == len(seen), i
+    assert len({answer["pid"] for answer in seen}) == len(seen)
+    function.finish()
+
+
+@in_interpreter("python", "root", "root-v1", "single")
+def every_invocation_of_a_python_function_is_its_first(world, launcher):
+    check_fresh(world, launcher, "python", PYTHON, line="import os, random, uuid\n")
+
+
+@in_interpreter("node", "root", "root-v1", "single")
+def every_invocation_of_a_node_function_is_its_first(world, launcher):
+    check_fresh(world, launcher, "node", NODE, same=True, ticks=True)
+
+
+@in_interpreter("python", "root")
+def what_python_functions_cannot_keep_is_named(world, launcher):
+    handler = "\ndef handler(event, context): return 1\n"
+    for code, expected in (("import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()", "a thread (pythonN.N) was started"),
+                           ("import socket\ns = socket.socket()", "descriptor N is a socket"), ("import subprocess\np = subprocess.Popen(['sleep', '99'])", "a process (N, sleep) was started"),
+                           ("import mmap\nm = mmap.mmap(-1, 4096)", "memory that its forks would share"), ("f = open('/tmp/f', 'w')", "a file in /tmp is still written to"),
+                           ("import os\nos.chdir('/tmp')", "its working directory is in /tmp")):
+        findings = Function(world, launcher, "python", code + handler).unsafe()
+        assert any(f.startswith(expected) for f in findings), (code, findings)
+
+
+@in_interpreter("node", "root")
+def what_node_functions_cannot_keep_is_named(world, launcher):
+    handler = "\nexports.handler = async () => 1;\n"
+    for code, expected in (("new (require('worker_threads').Worker)('setInterval(() => {}, 1000)', { eval: true });", "a thread (node) was started"),
+                           ("require('http').createServer().listen(8080);", "descriptor N is a socket"), ("require('child_process').spawn('/bin/sleep', ['99']);", "a process (N, sleep) was started"),
+                           ("const fd = require('fs').openSync('/tmp/f', 'w');", "a file in /tmp is still written to")):
+        findings = Function(world, launcher, "node", code + handler).unsafe()
+        assert any(f.startswith(expected) for f in findings), (code, findings)
+
+
+def processor_ms(launcher, snapshot):
+    """What PID 1 of a snapshot's cell, and all else in the cell, have used so far."""
+    init = next(p for p in descendants(launcher.process.pid) if launcher_pid_inside(p) == snapshot.cell.pid)
+    with open(f"/proc/{init}/schedstat") as file:
+        own = int(file.read().split()[0]) / 1e6
+    text = os.pread(snapshot.cell.extra["cpuUsage"], 4096, 0).decode() if "cpuUsage" in snapshot.cell.extra else "0"
+    return own, int(text) / 1e6 if text.strip().isdigit() else int(re.search(r"usage_usec (\d+)", text).group(1)) / 1e3
+
+
+def measure(world, launcher, language, code):
+    function = Function(world, launcher, language, code)
+    stream = function.begin()
+    renews, invokes = [], []
+    before = processor_ms(launcher, function)
+    for _ in range(100):
+        start = time.perf_counter()
+        stream.invoke({})
+        invokes.append(time.perf_counter() - start)
+        function.fork.close()
+        start = time.perf_counter()
+        launcher.send(head(RENEW, function.cell.id))
+        function.cell.expect("FORK_EXITED")
+        event = function.cell.expect("FORKED")
+        renews.append(time.perf_counter() - start)
+        stream = function.take(event)
+    after = processor_ms(launcher, function)
+    renews.sort()
+    invokes.sort()
+    print(f"    {language}: RENEW to FORKED p50 {renews[50] * 1e3:.2f} ms, p95 {renews[95] * 1e3:.2f} ms; an invocation {invokes[50] * 1e3:.2f} ms; processor time of one "
+          f"of both: PID 1 {(after[0] - before[0]) / 100:.2f} ms, the function's {(after[1] - before[1]) / 100:.2f} ms")
+    function.finish()
+
+
+@in_interpreter("python", "root")
+def figures_of_python(world, launcher):
+    measure(world, launcher, "python", "def handler(event, context): return 1\n")
+
+
+@in_interpreter("node", "root")
+def figures_of_node(world, launcher):
+    measure(world, launcher, "node", "exports.handler = async () => 1;\n")
 
 
 if __name__ == "__main__":
