@@ -60,7 +60,7 @@ def every_fork_begins_as_init_left_the_process(world, launcher):
         assert fork.ask("cwd") == "/var/task" and fork.ask("handled") == "0"
         assert call(fork, "lseek", own, 0, 1) == 7
         status = fork.ask("read", "/proc/self/status")
-        assert re.search(r"SigBlk:\t0000000000000200", status) and re.search(r"SigCgt:\t\w{13}800", status) and re.search(r"SigIgn:\t0+\|", status), status
+        assert re.search(r"SigBlk:\t0000000000000200", status) and int(re.search(r"SigCgt:\t(\w+)", status).group(1), 16) & 1 << signal.SIGUSR2 - 1 and re.search(r"SigIgn:\t0+\|", status), status
         assert re.search(r"(ShdPnd|SigPnd):\t0+\|", status) and re.search(r"Threads:\t1\|", status)
         # and is left in disorder
         fork.ask("remember", "fork")
@@ -362,7 +362,7 @@ def what_forks_would_share_or_lose_is_named(world, launcher):
         return lambda s: call(s, *words)
     kinds = [
         ("thread", lambda s: s.ask("thread"), r"^a thread \(wor\?ker\) was started"),
-        ("process", lambda s: s.ask("daemons", 1), r"^a process \(\d+, snapshot_host\) was started during init and is still there"),
+        ("process", lambda s: s.ask("daemons", 1), r"^a process \(\d+, snapshot_host\w*\) was started during init and is still there"),
         ("socket", descriptor("socket", 2, 1, 0), r"^descriptor \d+ is a socket"),
         ("pipe", descriptor("pipe2", "b:", 0), r"^descriptor \d+ is a pipe"),
         ("epoll", descriptor("epoll_create1", 0), r"^descriptor \d+ is anon_inode:\[eventpoll\]"),
@@ -443,7 +443,8 @@ def a_thousand_forks_leave_nothing(world, launcher):
         fork = snapshot.renew()
     assert eventually(lambda: footprint(launcher, snapshot)[0] == before, 2), (before, footprint(launcher, snapshot)[0])
     _, resident_after, loop_resident_after = footprint(launcher, snapshot)
-    assert resident_after < resident + 256 and loop_resident_after < loop_resident + 1024, (resident, resident_after, loop_resident, loop_resident_after)
+    # The sanitizers keep what was freed.
+    assert "--sanitized" in sys.argv or resident_after < resident + 256 and loop_resident_after < loop_resident + 1024, (resident, resident_after, loop_resident, loop_resident_after)
     snapshot.finish()
 
 
