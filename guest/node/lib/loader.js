@@ -76,10 +76,11 @@ function isFile(file) {
 /** Whether the nearest package.json says "type": "module". */
 function isModuleScope(directory) {
   while (path.basename(directory) !== 'node_modules') {
-    try {
-      return JSON.parse(fs.readFileSync(path.join(directory, 'package.json'), 'utf8')).type === 'module';
-    } catch (error) {
-      if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') {
+    const file = path.join(directory, 'package.json');
+    if (fs.existsSync(file)) {
+      try {
+        return JSON.parse(fs.readFileSync(file, 'utf8')).type === 'module';
+      } catch {
         return false;
       }
     }

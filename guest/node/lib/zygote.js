@@ -19,7 +19,12 @@ const runtime = require('./runtime.js');
 const DIRECTORY = path.dirname(__dirname);
 const BOOTSTRAP = path.join(DIRECTORY, 'bootstrap.js');
 const REHEARSAL = path.join(DIRECTORY, 'rehearsal');
-const REHEARSALS = 20;
+const REHEARSALS = 24;
+/** A life of each: READY, INIT_OK and three answers. Anything else is a broken bootstrap, and no guest may come of it. */
+const HANDLERS = ['common.handler', 'common.callback', 'module.handler'];
+const REHEARSED = [[0x81, 0x82, 0x85, 0x86, 0x85], [0x81, 0x82, 0x85, 0x85, 0x85], [0x81, 0x82, 0x85, 0x85, 0x85]];
+/** No less than any function's, so that the zygote's own limits stay. */
+const LARGEST_MEMORY = 1 << 20;
 const SKIPPED = /^_|^(cluster|domain|inspector|inspector\/promises|punycode|repl|sys|test|test\/reporters|trace_events|wasi)$/;
 
 const language = JSON.parse(fs.readFileSync(path.join(DIRECTORY, '..', 'runtimes.json'), 'utf8')).find((entry) => entry.prefix === 'nodejs');
@@ -46,11 +51,9 @@ async function prepare(mainModule) {
   guest = new runtime.Guest(channel, forkSide);
   const kinds = [];
   for (let number = 0; number < REHEARSALS; number++) {
-    kinds.push(...await rehearse(worker, number % 2 ? 'common.callback' : 'common.handler'));
+    kinds.push(await rehearse(worker, number, HANDLERS[number % HANDLERS.length]));
   }
-  kinds.push(...await rehearse(worker, 'module.handler'));
-  // READY, INIT_OK and three answers each time: anything else is a broken bootstrap, and no guest may come of it.
-  if (kinds.some((kind, at) => kind !== [0x81, 0x82, 0x85, kinds.length - at > 5 && ((at / 5) | 0) % 2 === 0 ? 0x86 : 0x85, 0x85][at % 5])) {
+  if (kinds.some((life, number) => life.join() !== REHEARSED[number % REHEARSED.length].join())) {
     throw new Error(`the rehearsal went wrong: ${kinds}`);
   }
   fs.closeSync(worker);
@@ -81,26 +84,33 @@ function loadNative() {
 
 // ---- rehearsal
 
-/** Serves one function's life from a socket; the kinds of all frames that came of it but LOG. */
-async function rehearse(worker, handler) {
+/** Serves one function's life from a socket, from a directory that Node has not seen; the kinds of all frames that came of it but LOG. */
+async function rehearse(worker, number, handler) {
+  const taskRoot = `/tmp/rehearsal-${process.pid}-${number}`;
+  fs.cpSync(REHEARSAL, taskRoot, { recursive: true });
   const init = {
-    handler, taskRoot: REHEARSAL, functionName: 'rehearsal', functionVersion: '$LATEST', invokedFunctionArn: 'arn', memoryMb: 128,
-    maxResultBytes: 6291456, environment: { ...process.env }, snapshot: false,
+    handler, taskRoot, functionName: 'rehearsal', functionVersion: '$LATEST', invokedFunctionArn: 'arn', memoryMb: 128,
+    maxResultBytes: 6291456, environment: { ...process.env, REHEARSAL: 'x' }, snapshot: false,
   };
-  const invokes = [false, true, false].map((fail, number) => {
+  const invokes = [false, true, false].map((fail, turn) => {
     const meta = Buffer.from(JSON.stringify({
-      requestId: `rehearsal-${number}`, deadlineMs: 0, clientContext: null, traceId: fail ? 'Root=1' : null,
+      requestId: `rehearsal-${turn}`, deadlineMs: 0, clientContext: null, traceId: fail ? 'Root=1' : null,
     }));
-    const event = Buffer.from(JSON.stringify({ number, fail, text: 'refused', list: [1, 2.5, '\u00e9', null, true, {}] }));
+    const event = Buffer.from(JSON.stringify({ number: turn, fail, text: 'refused', list: [1, 2.5, '\u00e9', null, true, {}] }));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(meta.length);
     return frame(protocol.INVOKE, Buffer.concat([Buffer.alloc(16), length, meta, event]));
   });
-  fs.writeSync(worker, Buffer.concat([frame(protocol.INIT, Buffer.from(JSON.stringify(init))), ...invokes]));
-  await guest.rehearse(invokes.length);
-  process.chdir('/');
+  try {
+    fs.writeSync(worker, Buffer.concat([frame(protocol.INIT, Buffer.from(JSON.stringify(init))), ...invokes]));
+    await guest.rehearse(invokes.length);
+  } finally {
+    process.chdir('/');
+    fs.rmSync(taskRoot, { recursive: true });
+  }
+  delete process.env.REHEARSAL;
   for (const file of Object.keys(require.cache)) {
-    if (file.startsWith(REHEARSAL)) {
+    if (file.startsWith(taskRoot)) {
       delete require.cache[file];
     }
   }
@@ -143,16 +153,17 @@ function touchGlobals() {
 const forkSide = {
   /** After INIT, before the function's environment and code. */
   begin(init) {
-    if (!forked) {
-      return;
+    if (forked) {
+      native.go(init.snapshot);
+      limitMemory(init.memoryMb);
+    } else {
+      limitMemory(LARGEST_MEMORY);
     }
-    native.go(init.snapshot);
-    limitMemory(init.memoryMb);
   },
 
   /** After the function's environment was set. */
   applied() {
-    if (process.env.NODE_PATH !== zygoteNodePath || process.env.HOME !== zygoteHome) {
+    if (!forked || process.env.NODE_PATH !== zygoteNodePath || process.env.HOME !== zygoteHome) {
       Module._initPaths();
     }
   },
@@ -185,10 +196,9 @@ function limitMemory(memoryMb) {
   const heapMb = Math.max(16, Math.min(Math.floor(memoryMb * language.heapPercent / 100), memoryMb - language.heapReserveMb));
   const semiSpaceMb = Math.max(1, Math.min(16, Math.floor(memoryMb / 64)));
   native.limitHeap(heapMb);
-  v8.setFlagsFromString(`--max-old-space-size=${heapMb}`);
-  v8.setFlagsFromString(`--max-semi-space-size=${semiSpaceMb}`);
   process.execArgv = language.arguments.slice(1, -1)
     .map((argument) => argument.replace('{heapMb}', heapMb).replace('{semiSpaceMb}', semiSpaceMb));
+  v8.setFlagsFromString(process.execArgv.join(' '));
 }
 
 /** What a function sees of the program is what it sees in exec mode. */

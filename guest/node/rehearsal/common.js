@@ -10,7 +10,7 @@ exports.handler = async (event, context) => {
   console.log('rehearsal %s', event.number, context.awsRequestId, context.getRemainingTimeInMillis());
   console.error({ event, list: [1, 2, 3], map: new Map([[1, 2]]) }, new Error('shown'));
   process.stdout.write('written\n');
-  fs.statSync(path.join(__dirname, 'common.js'));
+  fs.statSync(__filename);
   await null;
   await new Promise((resolve) => setTimeout(resolve, 0));
   if (event.fail) {
