@@ -113,10 +113,10 @@ public sealed class RunningGuest : IAsyncDisposable
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
     private readonly GuestConnection _connection;
 
-    private RunningGuest(ISandbox sandbox)
+    private RunningGuest(ISandbox sandbox, GuestConnection connection)
     {
         Sandbox = sandbox;
-        _connection = new GuestConnection(sandbox, new GuestLimits());
+        _connection = connection;
     }
 
     public ISandbox Sandbox { get; }
@@ -125,7 +125,7 @@ public sealed class RunningGuest : IAsyncDisposable
 
     public static async Task<RunningGuest> InitAsync(ISandbox sandbox, int memoryMb)
     {
-        var guest = new RunningGuest(sandbox);
+        var guest = new RunningGuest(sandbox, new GuestConnection(sandbox, new GuestLimits()));
         using var limit = new CancellationTokenSource(Limit);
         var log = new InvocationLog(1 << 20, TimeProvider.System);
         var init = new GuestInit
@@ -142,6 +142,8 @@ public sealed class RunningGuest : IAsyncDisposable
         error.ShouldBeNull($"{error} {string.Join('\n', log.Complete().Lines)}");
         return guest;
     }
+
+    public static RunningGuest OfFork(ISandbox fork) => new(fork, GuestConnection.AfterInit(fork, new GuestLimits()));
 
     /// <summary>The answer as text, or <c>ERROR name: message</c>.</summary>
     public async Task<string> InvokeAsync(string payload = "{}")
