@@ -54,8 +54,8 @@ public sealed class SandboxOptions
 
     /// <summary>
     /// Cold starts under way at a time, from the grant of a sandbox until its handler is loaded; further ones wait in the queue, so that a burst of them neither
-    /// thrashes the cores nor runs into <see cref="InitTimeoutMs"/>. One function version may take half of the places. 1 to 10000; 0 means four for
-    /// each core (some wait for disk or network), at least 8. Default 0.
+    /// thrashes the cores nor runs into <see cref="InitTimeoutMs"/>. One function version may take half of the places. 1 to 10000; 0 means eight for
+    /// each core (part of a start waits for the kernel, disk or network), at least 16. Default 0.
     /// </summary>
     public int MaxColdStarts { get; set; }
 

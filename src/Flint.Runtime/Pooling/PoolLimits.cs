@@ -30,5 +30,5 @@ internal sealed record PoolLimits(
         options.FreezeAfterMs < 0 ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(options.FreezeAfterMs),
         options.QueueLimit,
         TimeSpan.FromMilliseconds(options.QueueTimeoutMs),
-        options.MaxColdStarts != 0 ? options.MaxColdStarts : Math.Max(8, 4 * Environment.ProcessorCount));
+        options.MaxColdStarts != 0 ? options.MaxColdStarts : Math.Max(16, 8 * Environment.ProcessorCount));
 }
