@@ -187,7 +187,7 @@ public sealed partial class SandboxPools
     }
 
     /// <summary>
-    /// True when a renewal that is under way will serve this waiter: making another template would cost a hundred times as much. A renewal that takes longer
+    /// True when a renewal that is under way will serve this waiter: another template would cost its memory and a whole init. A renewal that takes longer
     /// than <see cref="FairAfter"/> is not counted upon any more.
     /// </summary>
     private bool IsCoveredLocked(SandboxWaiter waiter)
