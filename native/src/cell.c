@@ -50,8 +50,9 @@ static void set_dumpable(const struct cell_birth *birth, bool on)
 
 static void isolate_descriptors(const struct cell_birth *birth)
 {
-    int keep[2 * CG_ABILITIES + 2], count = 0;
+    int keep[2 * CG_ABILITIES + 3], count = 0;
     keep[count++] = birth->socket;
+    keep[count++] = birth->template;
     keep[count++] = birth->wires;
     for (size_t i = 0; i < birth->cgroups->count; i++) {
         keep[count++] = birth->cgroups->list[i].instance;
@@ -77,12 +78,14 @@ static int raise_loopback(void)
 
 static void enter_namespaces(const struct cell_birth *birth)
 {
-    // In one call at a time where the order matters: what these cost the kernel is not the cell's to pay, so its cgroup comes after,
-    // and the cgroup namespace, whose root is where one is, comes last.
-    if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (wall_stands(WALL_NET) ? CLONE_NEWNET : 0))) {
-        cell_give_up(birth, "namespaces", errno, "unshare: %s", strerror(errno));
+    // What these cost the kernel is not the cell's to pay, so its cgroup comes after, and the cgroup namespace, whose root is where one is, comes last.
+    struct root_failure failure;
+    int result = root_enter_cell(birth->template, birth->slot, CLONE_NEWIPC | CLONE_NEWUTS | (wall_stands(WALL_NET) ? CLONE_NEWNET : 0), &failure);
+    if (result) {
+        cell_give_up(birth, "root", -result, "%s %s: %s", failure.step, failure.subject, strerror(-result));
     }
-    int result = wall_stands(WALL_NET) ? raise_loopback() : 0;
+    close(birth->template);
+    result = wall_stands(WALL_NET) ? raise_loopback() : 0;
     if (result) {
         cell_give_up(birth, "network", -result, "lo up: %s", strerror(-result));
     }
@@ -342,17 +345,12 @@ static _Noreturn void attend(const struct cell_birth *birth, const struct ends *
 
 _Noreturn void cell_run(const struct cell_birth *birth)
 {
-    struct root_failure failure;
     isolate_descriptors(birth);
     // What runs in a cell dies first when the host runs out of memory. Best effort: an outer limit may forbid it.
     write_text(AT_FDCWD, "/proc/self/oom_score_adj", "500");
     // Who joins these namespaces by a pidfd must be allowed to look at this process.
     set_dumpable(birth, birth->forked);
     enter_namespaces(birth);
-    int result = root_enter_cell(birth->slot, &failure);
-    if (result) {
-        cell_give_up(birth, "root", -result, "%s %s: %s", failure.step, failure.subject, strerror(-result));
-    }
     struct ends ends = report_ready(birth);
     if (birth->forked) {
         close(ends.null);

@@ -30,6 +30,7 @@ struct cell_unsafe {
 struct cell_birth {
     uint32_t cell;
     uid_t slot; // the guest's uid and gid in the outer user namespace
+    int template; // root.h
     const char *tenant, *path;
     uint32_t spare; // its cgroup directories are to be made of this one; 0: anew
     const struct cgroups *cgroups;

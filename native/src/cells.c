@@ -114,7 +114,7 @@ static bool clone_cell(struct loop *loop, struct cell *cell)
     }
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
-        const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .tenant = cell->tenant->name, .path = cell->path, .spare = cell->spare,
+        const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .template = loop->launcher->template, .tenant = cell->tenant->name, .path = cell->path, .spare = cell->spare,
                                          .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .snapshot_filter = &loop->launcher->snapshot_filter, .socket = pair[1],
                                          .forked = cell->zygote != 0, .wires = cell->egress ? loop->launcher->egress.wires : -1};
         cell_run(&birth);

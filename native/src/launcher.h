@@ -30,6 +30,7 @@ struct launcher {
     bool seccomp;
     int control; // to the worker
     int life;    // at its end when the stub is gone or wants the loop to finish
+    int template; // the mount namespace that the cells' are copies of
     int report;  // where the outer init says, as text, why it could not begin
 };
 

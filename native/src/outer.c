@@ -189,6 +189,10 @@ static _Noreturn void outer_init(struct launcher *launcher, int go)
     if (result) {
         give_up(launcher, result, failure.step, failure.subject);
     }
+    launcher->template = root_make_template(&failure);
+    if (launcher->template < 0) {
+        give_up(launcher, launcher->template, failure.step, failure.subject);
+    }
     sigset_t none;
     sigemptyset(&none);
     if (sigprocmask(SIG_SETMASK, &none, NULL)) {

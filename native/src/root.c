@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -380,13 +381,53 @@ int root_write_slot(uid_t slot)
     return make_file(AT_FDCWD, path, text, 0444);
 }
 
+int root_make_template(struct root_failure *failure)
+{
+    int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (own < 0 || unshare(CLONE_NEWNS)) {
+        return fail(failure, -errno, "unshare", "the template's mount namespace");
+    }
+    int template = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (template < 0 || chdir(OUTER_CELL)) {
+        return fail(failure, -errno, "chdir", OUTER_CELL);
+    }
+    int result = pivot_here(failure);
+    if (!result) {
+        result = leave_old(failure);
+    }
+    if (!result && setns(own, CLONE_NEWNS)) {
+        result = fail(failure, -errno, "setns", "back from the template");
+    }
+    close(own);
+    return result ? result : template;
+}
+
 // ---- a cell's root ----
 
-static int mount_proc(void)
+// A detached /proc of this process's pid namespace. Made where the outer one is in sight: the kernel gives a new one only to who can see all of another.
+static int open_proc(void)
 {
-    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (wall_stands(WALL_PROCMASK) ? MS_RDONLY : 0);
+    int context = (int)syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
+    if (context < 0) {
+        return -errno;
+    }
+    uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    int tree = -1;
+    bool made = true;
+    if (wall_stands(WALL_PROCMASK)) {
+        attributes |= MOUNT_ATTR_RDONLY;
+        made = syscall(SYS_fsconfig, context, FSCONFIG_SET_FLAG, "ro", NULL, 0) == 0;
+    }
     // hidepid: a guest sees its own processes only, not the cell's PID 1.
-    return mount("proc", "proc", "proc", flags, wall_stands(WALL_HIDEPID) ? "hidepid=2" : NULL);
+    if (made && wall_stands(WALL_HIDEPID)) {
+        made = syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "hidepid", "2", 0) == 0;
+    }
+    if (made && syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0) {
+        tree = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes);
+    }
+    int error = errno;
+    close(context);
+    return tree < 0 ? -error : tree;
 }
 
 static int mask_proc(struct root_failure *failure)
@@ -396,50 +437,60 @@ static int mask_proc(struct root_failure *failure)
     static const char *const dirs[] = {"acpi", "bus", "driver", "fs", "irq", "scsi", "tty"};
     char path[32];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "proc/%s", names[i]);
-        if (mount("dev/null", path, NULL, MS_BIND, NULL) && errno != ENOENT) {
+        snprintf(path, sizeof path, "/proc/%s", names[i]);
+        if (mount("/dev/null", path, NULL, MS_BIND, NULL) && errno != ENOENT) {
             return fail(failure, -errno, "mask", path);
         }
     }
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
-        snprintf(path, sizeof path, "proc/%s", dirs[i]);
-        if (mount("run", path, NULL, MS_BIND, NULL) && errno != ENOENT) {
+        snprintf(path, sizeof path, "/proc/%s", dirs[i]);
+        if (mount("/run", path, NULL, MS_BIND, NULL) && errno != ENOENT) {
             return fail(failure, -errno, "mask", path);
         }
     }
     return 0;
 }
 
-int root_enter_cell(uid_t slot, struct root_failure *failure)
+int root_enter_cell(int template, uid_t slot, int namespaces, struct root_failure *failure)
 {
     static const char *const names[] = {"passwd", "group"};
-    char from[64], to[32];
-    if (chdir(OUTER_CELL)) {
-        return fail(failure, -errno, "chdir", OUTER_CELL);
+    int trees[2] = {-1, -1}, proc = open_proc();
+    char path[64];
+    if (proc < 0) {
+        return fail(failure, proc, "mount", "/proc");
     }
-    if (mount_proc()) {
-        return fail(failure, -errno, "mount", "/proc");
+    for (size_t i = 0; slot != 0 && i < 2; i++) {
+        snprintf(path, sizeof path, OUTER_SLOTS "/%u.%s", slot, names[i]);
+        trees[i] = copy_tree(AT_FDCWD, path, READ_ONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0);
+        if (trees[i] < 0) {
+            return fail(failure, trees[i], "bind", path);
+        }
     }
-    int result = wall_stands(WALL_PROCMASK) ? mask_proc(failure) : 0;
+    // A copy of a namespace that has the template for its root: nothing of the outer one comes along, and nothing has to be left.
+    if (setns(template, CLONE_NEWNS) || unshare(CLONE_NEWNS | namespaces)) {
+        return fail(failure, -errno, "unshare", "namespaces");
+    }
+    int result = attach(proc, AT_FDCWD, "/proc");
+    if (result) {
+        return fail(failure, result, "attach", "/proc");
+    }
+    result = wall_stands(WALL_PROCMASK) ? mask_proc(failure) : 0;
     if (result) {
         return result;
     }
     // Given its true size when it is known what will run.
-    if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,nr_inodes=64,mode=1777")) {
+    if (mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,nr_inodes=64,mode=1777")) {
         return fail(failure, -errno, "mount", "/tmp");
     }
-    for (size_t i = 0; slot != 0 && i < sizeof names / sizeof *names; i++) {
-        snprintf(from, sizeof from, OUTER_SLOTS "/%u.%s", slot, names[i]);
-        snprintf(to, sizeof to, "etc/%s", names[i]);
-        int tree = copy_tree(AT_FDCWD, from, READ_ONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0);
-        result = tree < 0 ? tree : attach(tree, AT_FDCWD, to);
+    for (size_t i = 0; slot != 0 && i < 2; i++) {
+        snprintf(path, sizeof path, "/etc/%s", names[i]);
+        result = attach(trees[i], AT_FDCWD, path);
         // An image may lack the file; then there is nothing to hide either.
         if (result && result != -ENOENT) {
-            return fail(failure, result, "bind", to);
+            return fail(failure, result, "bind", path);
         }
     }
-    result = pivot_here(failure);
-    return result ? result : leave_old(failure);
+    return 0;
 }
 
 int root_size_tmp(uint32_t tmp_mb)

@@ -26,9 +26,11 @@ int root_build(const struct root_sources *from, struct root_failure *failure);
 // Called by the outer init, in its own user, pid and mount namespace: leaves the host's root for one of its own that holds what
 // root_build made and a /proc.
 int root_enter_outer(struct root_failure *failure);
-// Called by a cell's PID 1 in its own namespaces. slot is the guest's uid, whose passwd the launcher has written;
-// 0 in a zygote, which needs none.
-int root_enter_cell(uid_t slot, struct root_failure *failure);
+// Called once by the outer init, after that: returns a descriptor of a mount namespace whose root is the cells' template and which has nothing else.
+int root_make_template(struct root_failure *failure);
+// Called by what is to be a cell's PID 1, in its pid namespace, or a zygote: leaves the outer root for a copy of the template with a /proc and a small /tmp, and
+// makes the other namespaces too. slot is the guest's uid, whose passwd the launcher has written; 0 in a zygote, which needs none.
+int root_enter_cell(int template, uid_t slot, int namespaces, struct root_failure *failure);
 // Called by the launcher before it makes a cell: the passwd and group of one uid, written once.
 int root_write_slot(uid_t slot);
 // Sizes /tmp of the cell.

@@ -79,7 +79,7 @@ static _Noreturn void run(const struct launcher *launcher, const struct zygote_r
     }
     // As the guests, which have it from here. Best effort: an outer limit may forbid it.
     write_text(AT_FDCWD, "/proc/self/oom_score_adj", "500");
-    int result = root_enter_cell(0, &failure);
+    int result = root_enter_cell(launcher->template, 0, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, &failure);
     take_descriptors(high);
     if (result) {
         give_up("root", -result, failure.subject);
@@ -221,7 +221,7 @@ static int start(struct loop *loop, struct zygote *zygote, const struct zygote_r
         result = fcntl(pair[0], F_SETFL, O_NONBLOCK) ? -errno : loop_watch(loop, pair[0], EPOLLIN, &zygote->from_zygote);
     }
     if (!result) {
-        pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD, 0, 0, 0, 0);
+        pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
         if (pid == 0) {
             run(loop->launcher, request, pair[1]);
         }
