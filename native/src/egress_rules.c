@@ -7,6 +7,8 @@
 #include "egress_plan.h"
 #include "walls.h"
 
+enum { DNS_PACKETS = 500 }; // of one cell in a second
+
 // Never forwarded, whatever an operator allows: what means the host itself or no single host, in either family's words. A connection of pasta's
 // to one of them would end on the host: ::ffff:127.0.0.1 is its loopback.
 static const char never4[] = "0.0.0.0/8, 127.0.0.0/8, 198.18.0.0/15, 224.0.0.0/4, 255.255.255.255/32";
@@ -120,6 +122,8 @@ static void write_forward(FILE *out, const struct egress_options *options)
 static void write_local(FILE *out, const struct egress_options *options)
 {
     fputs("  chain input {\n    type filter hook input priority filter; policy drop;\n    ct state invalid drop\n", out);
+    // Each question costs the worker something, on nobody's account.
+    fprintf(out, "    update @packets4 { ip saddr limit rate over %d/second burst %d packets } drop\n", DNS_PACKETS, DNS_PACKETS);
     fputs("    fib saddr . iif oif missing drop\n    ct state established accept\n", out);
     fputs("    iifname != \"c*\" drop\n    ip daddr != " ROUTER_ADDRESS " drop\n    meta l4proto != { tcp, udp } drop\n    th dport != 53 drop\n", out);
     fprintf(out, "    add @asked4 { ip saddr ct count over %u } drop\n    accept\n  }\n", options->connections);
@@ -145,7 +149,8 @@ void egress_write_rules(FILE *out, const struct egress_options *options)
     write_set(out, "host", "", "");
     fputs("  set flows4 {\n    type ipv4_addr\n    size 65535\n    flags dynamic\n  }\n"
           "  set flows6 {\n    type ipv6_addr\n    size 65535\n    flags dynamic\n  }\n"
-          "  set asked4 {\n    type ipv4_addr\n    size 65535\n    flags dynamic\n  }\n",
+          "  set asked4 {\n    type ipv4_addr\n    size 65535\n    flags dynamic\n  }\n"
+          "  set packets4 {\n    type ipv4_addr\n    size 65535\n    flags dynamic,timeout\n    timeout 1m\n  }\n",
           out);
     write_forward(out, options);
     write_local(out, options);

@@ -31,6 +31,7 @@ struct warden {
     struct router router;
     const char *nft, *pasta_path;
     bool v4, v6;
+    bool wanted;           // a cell has been wired: pasta is kept running
     pid_t pasta;           // 0: none
     int pasta_said;        // -1: none
     char words[TEST_LINE]; // pasta's last
@@ -204,6 +205,26 @@ static void hear_links(struct warden *warden)
     }
 }
 
+// Starts pasta and waits for its link.
+static bool raise_pasta(struct warden *warden)
+{
+    int64_t until = monotonic_ms() + TAP_LIMIT_MS;
+    start_pasta(warden);
+    while (warden->pasta > 0 && warden->tap == 0 && monotonic_ms() < until) {
+        struct pollfd sources[] = {{warden->router.links, POLLIN, 0}, {warden->signals, POLLIN, 0}};
+        poll(sources, 2, 100);
+        hear_links(warden);
+        if (warden->pasta > 0 && waitpid(warden->pasta, NULL, WNOHANG) == warden->pasta) {
+            warden->pasta = 0;
+        }
+    }
+    hear_pasta(warden);
+    if (warden->tap == 0) {
+        stop_pasta(warden);
+    }
+    return warden->tap != 0;
+}
+
 // ---- cells ----
 
 static void serve_wires(struct warden *warden)
@@ -216,6 +237,13 @@ static void serve_wires(struct warden *warden)
         _exit(0); // the launcher is gone
     }
     struct wire_answer answer = {.error = EPROTO, .v4 = warden->v4, .v6 = warden->v6};
+    if (got == (ssize_t)sizeof request && count == 2 && !warden->wanted) {
+        warden->wanted = true;
+        if (warden->rules_ms == 0 && !raise_pasta(warden)) {
+            diag("pasta does not start; it is tried again: %s", warden->words);
+            warden->restart_ms = monotonic_ms() + RESTART_MS;
+        }
+    }
     if (got == (ssize_t)sizeof request && count == 2) {
         uint32_t number = warden->next;
         answer.error = -router_wire(&warden->router, fds[1], &number, warden->v6);
@@ -239,29 +267,19 @@ static void begin_rules(struct warden *warden)
         result = deny_host(warden, why, sizeof why);
     }
     if (result) {
-        give_up(warden, "a kernel with nf_tables and its parts ct, nat, fib, reject and connlimit (modules nft_*)", "nft refuses the rules: %s", why);
+        give_up(warden, "a kernel with nf_tables and its parts ct, nat, fib, reject, connlimit and limit (modules nft_*)", "nft refuses the rules: %s", why);
     }
     router_tune(&warden->router);
 }
 
 static void begin_pasta(struct warden *warden)
 {
-    int64_t until = monotonic_ms() + TAP_LIMIT_MS;
-    start_pasta(warden);
-    while (warden->pasta > 0 && warden->tap == 0 && monotonic_ms() < until) {
-        struct pollfd sources[] = {{warden->router.links, POLLIN, 0}, {warden->signals, POLLIN, 0}};
-        poll(sources, 2, 100);
-        hear_links(warden);
-        if (waitpid(warden->pasta, NULL, WNOHANG) == warden->pasta) {
-            warden->pasta = 0;
-        }
-    }
-    hear_pasta(warden);
-    if (warden->tap == 0) {
-        stop_pasta(warden);
+    if (!raise_pasta(warden)) {
         give_up(warden, "see what pasta says (Debian package passt); --address needs a default route, --netns the right to enter namespaces",
                 "pasta did not start: %s", warden->words[0] ? warden->words : "it said nothing");
     }
+    // It works. It takes 30 MB, which a host without such functions need not give.
+    stop_pasta(warden);
 }
 
 static void begin(struct warden *warden)
@@ -308,7 +326,7 @@ static void renew_host(struct warden *warden)
         stop_pasta(warden);
         warden->rules_ms = monotonic_ms() + RULES_RETRY_MS;
         warden->restart_ms = 0;
-    } else if (warden->pasta == 0 && warden->restart_ms == 0) {
+    } else if (warden->wanted && warden->pasta == 0 && warden->restart_ms == 0) {
         start_pasta(warden);
     }
 }

@@ -62,6 +62,7 @@ def serve(space, addresses):
     ready, told = os.pipe()
     pid = os.fork()
     if pid == 0:
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
         try:
             if space:
                 with open(f"/run/netns/{space}") as file:
@@ -110,6 +111,7 @@ def download_server(address, port):
     ready, told = os.pipe()
     pid = os.fork()
     if pid == 0:
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
         with open("/run/netns/inet") as file:
             ctypes.CDLL(None).setns(file.fileno(), 0x40000000)
         listener = socket.socket()

@@ -20,4 +20,5 @@ internal enum LauncherOp : ushort
     Forked = 0x88,
     ForkExited = 0x89,
     Unsafe = 0x8a,
+    Egress = 0x8b,
 }

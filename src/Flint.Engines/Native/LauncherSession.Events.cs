@@ -1,4 +1,6 @@
+using System.Net.Sockets;
 using System.Text.Json;
+using Flint.Engines.Native.Egress;
 using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.Logging;
 
@@ -55,6 +57,10 @@ internal sealed partial class LauncherSession
                 ? LauncherHello.Parse(message.ReadString())
                 : throw new InvalidDataException($"The launcher began with {message.Op} instead of HELLO."));
         }
+        else if (message.Op == LauncherOp.Egress)
+        {
+            OnEgress(descriptors);
+        }
         else if (_cells.TryGetValue(message.Id, out var cell))
         {
             Handle(cell, ref message, descriptors);
@@ -64,6 +70,20 @@ internal sealed partial class LauncherSession
             Handle(zygote, ref message);
         }
     }
+
+    private void OnEgress(List<int> descriptors)
+    {
+        if (descriptors.Count != 2 || _dnsSockets.Task.IsCompleted)
+        {
+            throw new InvalidDataException("The launcher's EGRESS is not as its contract says.");
+        }
+
+        var sockets = new DnsSockets(Own(descriptors[0]), Own(descriptors[1]));
+        descriptors.Clear();
+        _dnsSockets.SetResult(sockets);
+    }
+
+    private static Socket Own(int descriptor) => new(new SafeSocketHandle(descriptor, ownsHandle: true));
 
     private void Handle(Cell cell, ref LauncherEvent message, List<int> descriptors)
     {
@@ -135,6 +155,7 @@ internal sealed partial class LauncherSession
         }
 
         _hello.TrySetException(new EngineException("The launcher's connection ended before its HELLO."));
+        _dnsSockets.TrySetResult(null);
         if (Volatile.Read(ref _stopping) == 0)
         {
             LogLauncherEnded(_logger, _cells.Count);

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net.Sockets;
+using Flint.Engines.Native.Egress;
 using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.Logging;
 
@@ -20,6 +21,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     private readonly ConcurrentDictionary<uint, Zygote> _zygotes = new();
     private readonly Lock _sendLock = new();
     private readonly TaskCompletionSource<LauncherHello> _hello = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<DnsSockets?> _dnsSockets = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ILogger _logger;
     private readonly Thread _receiver;
@@ -41,6 +43,9 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     public LauncherHello Hello => _hello.Task.Result;
 
     public int ProcessId => _process.Id;
+
+    /// <summary>Where sandboxes ask for names; whoever awaits it owns them. Comes right after a HELLO with egress; null when the launcher ends before.</summary>
+    public Task<DnsSockets?> DnsSockets => _dnsSockets.Task;
 
     /// <summary>Completes when the launcher is no more and every cell has been told.</summary>
     public Task Ended => _ended.Task;

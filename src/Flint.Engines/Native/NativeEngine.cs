@@ -1,3 +1,4 @@
+using Flint.Engines.Native.Egress;
 using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.Logging;
 
@@ -7,7 +8,11 @@ namespace Flint.Engines.Native;
 /// <param name="Options">Validated options.</param>
 /// <param name="CodeDirectory">The folder whose children are the unpacked code that sandboxes mount.</param>
 /// <param name="AllowUnenforced">Limits that may go unenforced: <c>memory</c>, <c>pids</c>, <c>cpu</c>.</param>
-public sealed record NativeEngineSettings(NativeEngineOptions Options, string CodeDirectory, IReadOnlyList<string> AllowUnenforced);
+public sealed record NativeEngineSettings(NativeEngineOptions Options, string CodeDirectory, IReadOnlyList<string> AllowUnenforced)
+{
+    /// <summary>Validated options of the network that functions can have. Switched off unless given: making it costs some tens of milliseconds and megabytes.</summary>
+    public EgressOptions Egress { get; init; } = new() { Enabled = false };
+}
 
 /// <summary>
 /// The default engine on Linux: sandboxes out of namespaces, cgroups and seccomp, made by the launcher. Keeps one launcher alive; when it
@@ -199,6 +204,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
             arguments.AddRange(["--root", options.RootPath]);
         }
 
+        arguments.AddRange(_settings.Egress.LauncherArguments());
         arguments.AddRange(options.ExtraLauncherArguments);
         return new LauncherCommand(files.LauncherPath, arguments);
     }
@@ -231,8 +237,8 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
     private Task<NativeLauncher> LaunchAsync(LauncherSession session)
     {
-        _capabilities = NativeHost.Capabilities(session.Hello, _runtimes, _settings.Options);
-        return NativeLauncher.StartAsync(session, _runtimes, _settings.Options, _loggers, _time);
+        _capabilities = NativeHost.Capabilities(session.Hello, _runtimes, _settings);
+        return NativeLauncher.StartAsync(session, _runtimes, _settings, _loggers, _time);
     }
 
     private async Task SuperviseAsync(LauncherCommand command, NativeLauncher launcher)

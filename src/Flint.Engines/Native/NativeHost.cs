@@ -1,3 +1,4 @@
+using Flint.Engines.Native.Egress;
 using Flint.Runtime.Sandboxing;
 
 namespace Flint.Engines.Native;
@@ -55,11 +56,11 @@ internal static class NativeHost
         return limits;
     }
 
-    public static EngineCapabilities Capabilities(LauncherHello hello, GuestRuntimes runtimes, NativeEngineOptions options) =>
+    public static EngineCapabilities Capabilities(LauncherHello hello, GuestRuntimes runtimes, NativeEngineSettings settings) =>
         new(runtimes.Names, hello.Freezer != "none", hello.Descriptors.Contains("memoryPeak"), Unenforced(hello))
         {
-            NoSnapshot = NoSnapshots(hello, options),
-            NoEgress = NoEgress(hello),
+            NoSnapshot = NoSnapshots(hello, settings.Options),
+            NoEgress = NoEgress(hello, settings.Egress),
         };
 
     /// <summary>Why no runtime can have a zygote here, or null.</summary>
@@ -73,7 +74,10 @@ internal static class NativeHost
         NoZygotes(hello, options) ?? (hello.Snapshots ? null : $"this host has no snapshots ({Explain(hello, "snapshots")})");
 
     /// <summary>Why no sandbox can have a way out here, or null.</summary>
-    public static string? NoEgress(LauncherHello hello) => hello.Egress ? null : $"this host has no egress ({Explain(hello, "egress")})";
+    public static string? NoEgress(LauncherHello hello, EgressOptions options) =>
+        !options.Enabled ? "it is switched off (Flint:Sandbox:Egress:Enabled)"
+        : !hello.Egress ? $"this host has no egress ({Explain(hello, "egress")})"
+        : null;
 
     /// <summary>What is wrong with the zygotes at this moment.</summary>
     public static IEnumerable<EngineFinding> Findings(IEnumerable<ZygoteKeeper> zygotes) =>
@@ -97,7 +101,7 @@ internal static class NativeHost
         return new EngineReport(
             engine,
             refusal is null,
-            refusal ?? $"identity {hello.Mode}, cgroups {hello.Cgroup}, freezer {hello.Freezer}, Linux {hello.Kernel}",
+            refusal ?? $"identity {hello.Mode}, cgroups {hello.Cgroup}, freezer {hello.Freezer}, egress {(hello.Egress ? "yes" : "no")}, Linux {hello.Kernel}",
             runtimes.Names,
             findings);
     }

@@ -1,3 +1,4 @@
+using Flint.Engines.Native.Egress;
 using Flint.Runtime.Sandboxing;
 using Microsoft.Extensions.Logging;
 
@@ -16,6 +17,7 @@ internal sealed class NativeLauncher : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly long _began;
     private readonly string? _noZygotes;
+    private DnsForwarder? _names;
 
     private NativeLauncher(LauncherSession session, GuestRuntimes runtimes, NativeEngineOptions options, ILoggerFactory loggers, TimeProvider time)
     {
@@ -40,9 +42,10 @@ internal sealed class NativeLauncher : IAsyncDisposable
 
     /// <summary>Takes over the session. The zygotes boot side by side in the background.</summary>
     public static async Task<NativeLauncher> StartAsync(
-        LauncherSession session, GuestRuntimes runtimes, NativeEngineOptions options, ILoggerFactory loggers, TimeProvider time)
+        LauncherSession session, GuestRuntimes runtimes, NativeEngineSettings settings, ILoggerFactory loggers, TimeProvider time)
     {
-        var launcher = new NativeLauncher(session, runtimes, options, loggers, time);
+        var launcher = new NativeLauncher(session, runtimes, settings.Options, loggers, time);
+        await launcher.ServeNamesAsync(settings.Egress, loggers);
         foreach (var keeper in launcher._keepers.Values)
         {
             await keeper.StartAsync(CancellationToken.None);
@@ -86,11 +89,24 @@ internal sealed class NativeLauncher : IAsyncDisposable
         var now = new CancellationToken(canceled: true);
         await Task.WhenAll([_upkeep.StopAsync(now), .. _keepers.Values.Select(keeper => keeper.StopAsync(now))]);
         Stock.Dispose();
+        if (_names is not null)
+        {
+            await _names.DisposeAsync();
+        }
+
         await Session.DisposeAsync();
         _upkeep.Dispose();
         foreach (var keeper in _keepers.Values)
         {
             keeper.Dispose();
+        }
+    }
+
+    private async Task ServeNamesAsync(EgressOptions options, ILoggerFactory loggers)
+    {
+        if (Session.Hello.Egress && await Session.DnsSockets is { } sockets)
+        {
+            _names = new DnsForwarder(sockets.Udp, sockets.Tcp, DnsResolvers.From(options, _time), _time, loggers.CreateLogger<DnsForwarder>());
         }
     }
 

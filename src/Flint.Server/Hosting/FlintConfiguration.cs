@@ -1,5 +1,6 @@
 using Flint.Data.Hosting;
 using Flint.Engines.Native;
+using Flint.Engines.Native.Egress;
 using Flint.Runtime.Hosting;
 
 namespace Flint.Server.Hosting;
@@ -18,6 +19,7 @@ internal sealed class FlintConfiguration
     public LimitOptions Limits { get; } = new();
     public SandboxOptions Sandbox { get; } = new();
     public NativeEngineOptions Native { get; } = new();
+    public EgressOptions Egress { get; } = new();
 
     /// <summary>Values that are never shown.</summary>
     public static IReadOnlySet<string> Secrets { get; } = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Flint:Database:ConnectionString" };
@@ -31,6 +33,7 @@ internal sealed class FlintConfiguration
         ["Flint:Limits"] = Limits,
         ["Flint:Sandbox"] = Sandbox,
         ["Flint:Sandbox:Native"] = Native,
+        ["Flint:Sandbox:Egress"] = Egress,
         ["Flint:Http"] = Flint.Http,
         ["Flint:History"] = Flint.History,
         ["Flint:Packages"] = Flint.Packages,
@@ -51,7 +54,7 @@ internal sealed class FlintConfiguration
             problems.Add("Kestrel: this section could open further addresses; Flint takes them from --urls alone.");
         }
 
-        problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()));
+        problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()).Concat(read.Egress.Validate()));
         return problems.Count == 0 ? read : throw new ConfigurationException([.. problems.Distinct()]);
     }
 

@@ -31,7 +31,10 @@ internal static class ServerServices
         services.AddFlintData(configuration.Database);
         services.AddFlintRuntime();
         services.AddNativeEngine(provider => new NativeEngineSettings(
-            configuration.Native, provider.GetRequiredService<CodeCache>().Root, configuration.Sandbox.AllowUnenforced));
+            configuration.Native, provider.GetRequiredService<CodeCache>().Root, configuration.Sandbox.AllowUnenforced)
+        {
+            Egress = configuration.Egress,
+        });
         services.AddFunctions(configuration);
         services.AddHttpApi(configuration);
     }
