@@ -10,7 +10,7 @@ static const char *const names_of_walls[WALL_COUNT] = {
     [WALL_DUMPABLE] = "dumpable", [WALL_READONLY] = "readonly", [WALL_PROCMASK] = "procmask", [WALL_HIDEPID] = "hidepid",
     [WALL_TMP] = "tmp",           [WALL_NET] = "net",           [WALL_PIDS] = "pids",         [WALL_MEMORY] = "memory",
     [WALL_EGRESS_SPECIAL] = "egress-special", [WALL_EGRESS_HOST] = "egress-host", [WALL_EGRESS_CELLS] = "egress-cells",
-    [WALL_EGRESS_SOURCE] = "egress-source", [WALL_EGRESS_LIMIT] = "egress-limit",
+    [WALL_EGRESS_SOURCE] = "egress-source", [WALL_EGRESS_LIMIT] = "egress-limit",   [WALL_SNAPSHOT] = "snapshot", [WALL_RENEW] = "renew",
 };
 
 // Set while the options are read, before any process is made.

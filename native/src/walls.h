@@ -24,6 +24,8 @@ enum wall {
     WALL_EGRESS_CELLS,   // other cells
     WALL_EGRESS_SOURCE,  // addresses that are another's
     WALL_EGRESS_LIMIT,   // connections at a time
+    WALL_SNAPSHOT, // the second filter of a snapshot's guest
+    WALL_RENEW,    // what kills a fork's processes and puts /tmp back
     WALL_COUNT,
 };
 

