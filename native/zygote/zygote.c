@@ -19,6 +19,7 @@
 #include "../src/util.h"
 #include "../src/walls.h"
 #include "../src/zygote_wire.h"
+#include "heap.h"
 
 enum {
     OWN_FIRST = 100,       // our own descriptors are above the interpreter's
@@ -107,7 +108,12 @@ static void take_descriptors(void)
 
 __attribute__((constructor)) static void prepare(void)
 {
+    int type;
+    socklen_t size = sizeof type;
     forget_preload();
+    if (getsockopt(ZYGOTE_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET) {
+        heap_begin();
+    }
     if (pthread_atfork(NULL, NULL, take_descriptors)) {
         _exit(125);
     }
@@ -280,6 +286,7 @@ static int begin(void)
     if ((failed = guest_confine()) || prctl(PR_SET_DUMPABLE, wall_stands(WALL_DUMPABLE) ? 0 : 1, 0, 0, 0)) {
         return -errno;
     }
+    heap_settle();
     sigfillset(&all);
     return sigprocmask(SIG_SETMASK, &all, &zygote.mask) ? -errno : 0;
 }

@@ -1,0 +1,9 @@
+#pragma once
+
+// A zygote's heap, arranged so that forking it and ending its forks are cheap: both cost the kernel per mapped page, and a huge page is one.
+
+// Before the interpreter's heap grows. Only in a zygote.
+void heap_begin(void);
+// When the zygote is about to serve: puts what the heap has into huge pages, where the kernel can. A guest's first write to one splits its own view of it and copies
+// 4 KB, as ever.
+void heap_settle(void);
