@@ -14,7 +14,7 @@ public sealed class SecurityModelTests
     private static readonly string[] Groups =
     [
         "", "processor and time", "memory", "processes", "disk", "descriptors and shared tables", "reads", "writes", "system calls", "privilege",
-        "cgroups", "network", "protocol", "JSON and HTTP", "archives", "tenancy", "secrets", "logs", "requests of the platform", "races", "signals and time", "ways to end", "fairness",
+        "cgroups", "network", "protocol", "JSON and HTTP", "archives", "tenancy", "secrets", "logs", "requests of the platform", "races", "signals and time", "ways to end", "fairness", "snapshots",
     ];
 
     [Fact]

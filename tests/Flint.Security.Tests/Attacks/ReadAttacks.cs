@@ -67,13 +67,13 @@ internal static class ReadAttacks
         },
         new(6, "the server's environment", "reads.text_in")
         {
-            Control = """{"text":"bootstrap","paths":["/proc/self/cmdline"]}""",
+            Control = """{"text":"/var/runtime/","paths":["/proc/self/cmdline"]}""",
             Hostile = JsonSerializer.Serialize(new { text = HostSecret, paths = (string[])["/proc/*/environ", "/proc/*/cmdline", "/var/task/*", "/tmp/*"] }),
             Structural = "the launcher starts with an empty environment, and the guest with the function's own",
         },
         new(6, "the library that zygotes are started with", "reads.text_in")
         {
-            Control = """{"text":"bootstrap","paths":["/proc/self/cmdline"]}""",
+            Control = """{"text":"/var/runtime/","paths":["/proc/self/cmdline"]}""",
             Hostile = """{"text":"LD_PRELOAD","paths":["/proc/*/environ"]}""",
             Structural = "a forked guest's environment is its function's, and the old one is wiped",
         },

@@ -20,7 +20,7 @@ public enum Mode
 internal static class Modes
 {
     /// <summary>The modes that the engine has; the others' rows are not made.</summary>
-    public static IReadOnlyList<Mode> Built { get; } = [Mode.Exec];
+    public static IReadOnlyList<Mode> Built { get; } = [Mode.Exec, Mode.Zygote, Mode.Snapshot];
 
     /// <summary>Each language in each mode.</summary>
     public static IEnumerable<TheoryDataRow<Languages, Mode>> Rows() =>

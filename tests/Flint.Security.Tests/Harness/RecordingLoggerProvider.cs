@@ -21,7 +21,14 @@ internal sealed class RecordingLoggerProvider : ILoggerProvider
         {
             if (IsEnabled(logLevel))
             {
-                TestContext.Current.TestOutputHelper?.WriteLine($"{logLevel} {category}: {formatter(state, exception)} {exception?.Message}");
+                try
+                {
+                    TestContext.Current.TestOutputHelper?.WriteLine($"{logLevel} {category}: {formatter(state, exception)} {exception?.Message}");
+                }
+                catch (InvalidOperationException)
+                {
+                    // A worker outlives tests: the one whose context this thread began with is over.
+                }
             }
         }
     }

@@ -51,6 +51,7 @@ internal sealed class TestWorker : IAsyncDisposable
         if (removedWalls is not null)
         {
             options.LauncherPath = Requirements.WallsLauncher;
+            options.ZygoteLibrary = "/var/runtime/native/libflint-zygote-walls.so";
             options.ExtraLauncherArguments = ["--without", removedWalls];
         }
 

@@ -35,12 +35,13 @@ def _one(number):
         _child(number, spare)
     os.close(write)
     answers = b""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
+    began = heard = time.monotonic()
+    while time.monotonic() < began + 20:
         if not select.select([read], [], [], 0.1)[0]:
-            if _waits(child):
+            if _waits(child, time.monotonic() - heard):
                 break
             continue
+        heard = time.monotonic()
         data = os.read(read, 4096)
         if not data:
             break
@@ -62,10 +63,13 @@ def _one(number):
     return [struct.unpack_from("<qi", answers, at) for at in range(0, len(answers) // 12 * 12, 12)], status
 
 
-def _waits(child):
-    """It sleeps, has stopped or is dead; else the machine is only slow."""
-    with open(f"/proc/{child}/stat") as file:
-        return file.read().rsplit(") ", 1)[1][0] != "R"
+def _waits(child, silent):
+    """It sleeps, has stopped or is dead; else the machine is only slow. Where processes are hidden, even one's own, it is given time."""
+    try:
+        with open(f"/proc/{child}/stat") as file:
+            return file.read().rsplit(") ", 1)[1][0] != "R"
+    except FileNotFoundError:
+        return silent > 1
 
 
 def _verdict(number):
