@@ -127,3 +127,14 @@ def download_server(address, port):
             s.close()
     assert os.read(ready, 1) == b"y"
     return pid
+
+
+def main():
+    """For other tests: says `ready` once everything is there, and ends with its standard input."""
+    build()
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

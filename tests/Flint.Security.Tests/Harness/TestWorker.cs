@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Text;
 using Flint.Engines.Native;
+using Flint.Engines.Native.Egress;
 using Flint.Runtime.Hosting;
 using Flint.Runtime.Invocation;
 using Flint.Runtime.Pooling;
@@ -42,7 +43,11 @@ internal sealed class TestWorker : IAsyncDisposable
     /// <param name="number">Unique among the live workers of this test run.</param>
     /// <param name="removedWalls">Walls that its launcher leaves out, in the test variant's spelling; null for the product's own launcher.</param>
     /// <param name="cancellationToken">Ends the start.</param>
-    public static async Task<TestWorker> StartAsync(CodeFolder programs, int number, string? removedWalls, CancellationToken cancellationToken)
+    /// <param name="egress">The network that functions can have; null for none.</param>
+    /// <param name="place">Changes the engine's options, last.</param>
+    public static async Task<TestWorker> StartAsync(
+        CodeFolder programs, int number, string? removedWalls, CancellationToken cancellationToken,
+        EgressOptions? egress = null, Action<NativeEngineOptions>? place = null)
     {
         const int UidCount = 1000;
         // Above the default range, so that a server that runs beside the tests is in nobody's way.
@@ -55,12 +60,14 @@ internal sealed class TestWorker : IAsyncDisposable
             options.ExtraLauncherArguments = ["--without", removedWalls];
         }
 
+        place?.Invoke(options);
+
         var builder = new HostBuilder().ConfigureServices(services =>
         {
             services.AddLogging(static logging => logging.AddProvider(new RecordingLoggerProvider()).SetMinimumLevel(LogLevel.Warning));
             services.AddSingleton(Options.Create(new SandboxOptions { MaxSandboxes = 64, MemoryBudgetMb = 100_000, MemoryFloorMb = 0, FreezeAfterMs = 20 }));
             services.AddFlintRuntime();
-            services.AddNativeEngine(_ => new NativeEngineSettings(options, programs.Path, []));
+            services.AddNativeEngine(_ => new NativeEngineSettings(options, programs.Path, []) { Egress = egress ?? new EgressOptions { Enabled = false } });
         });
         var host = builder.Build();
         await host.StartAsync(cancellationToken);
