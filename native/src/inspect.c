@@ -261,7 +261,7 @@ static void inspect_threads(pid_t pid, struct findings *findings)
             pool++;
             continue;
         }
-        finding(findings, "a thread (%.32s) was started during init: start it in the handler", comm);
+        finding(findings, "a thread (%.32s) was started during init: start it in the handler (numpy starts none with OPENBLAS_NUM_THREADS=1)", comm);
     }
     closedir(stream);
 }

@@ -514,17 +514,21 @@ def figures(world, launcher):
 # ---- real interpreters ----
 
 PYTHON = """
-import os, random, uuid
+import ctypes, os, random, uuid
 drawn, count, lines = random.random(), 0, open("/var/task/main.py")
 first = lines.readline()
 open("/tmp/init", "w").write("init")
+def on(processor):
+    os.sched_setaffinity(0, {processor})
+    return ctypes.CDLL(None).sched_getcpu()
 def handler(event, context):
     global count
     count += 1
     left = open("/tmp/init").read()
     open("/tmp/init", "w").write("fork")
     return {"count": count, "drawn": drawn, "random": [random.random(), str(uuid.uuid4()), os.urandom(4).hex()], "pid": os.getpid(), "left": left,
-            "tmp": os.listdir("/tmp"), "line": lines.readline()}
+            "tmp": os.listdir("/tmp"), "line": lines.readline(),
+            "processor": all(on(p) == p for p in sorted(os.sched_getaffinity(0)))}
 """
 
 NODE = """
@@ -582,7 +586,7 @@ def check_fresh(world, launcher, language, code, **expected):
 
 @in_interpreter("python", "root", "root-v1", "single")
 def every_invocation_of_a_python_function_is_its_first(world, launcher):
-    check_fresh(world, launcher, "python", PYTHON, line="import os, random, uuid\n")
+    check_fresh(world, launcher, "python", PYTHON, line="import ctypes, os, random, uuid\n", processor=True)
 
 
 @in_interpreter("node", "root", "root-v1", "single")
