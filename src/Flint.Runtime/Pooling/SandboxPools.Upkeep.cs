@@ -4,17 +4,11 @@ using Microsoft.Extensions.Logging;
 
 namespace Flint.Runtime.Pooling;
 
-/// <summary>What keeps idle sandboxes in order: freezing, expiry, pressure, retirement, deaths, shutdown.</summary>
+/// <summary>What keeps idle sandboxes in order: freezing, expiry, pressure, retirement, shutdown.</summary>
 public sealed partial class SandboxPools
 {
     /// <summary>A retired pool is remembered this long, so that a late request with the old revision does not take it for a new one.</summary>
     private static readonly TimeSpan RetiredMemory = TimeSpan.FromMinutes(1);
-
-    /// <summary>
-    /// What a guest had sent is still read for this long after its first process has ended or its time was up; then it is killed, because a process that
-    /// outlived it may hold the channel open.
-    /// </summary>
-    private static readonly TimeSpan LastWords = TimeSpan.FromMilliseconds(250);
 
     // All under _lock.
     /// <summary>Idle sandboxes that are not frozen, the longest idle first. A sandbox's node is its own, so listing it costs nothing.</summary>
@@ -30,18 +24,6 @@ public sealed partial class SandboxPools
     internal Action? FreezeWanted { get; set; }
 
     internal TimeSpan FreezeAfter => _limits.FreezeAfter;
-
-    /// <summary>For tests.</summary>
-    internal int KnownPools
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _pools.Count;
-            }
-        }
-    }
 
     /// <summary>The pools at this moment.</summary>
     public PoolStatistics Statistics()
@@ -99,24 +81,6 @@ public sealed partial class SandboxPools
             _freezerAsleep = maySleep && _unfrozen.Count == 0;
             return (due, !_freezerAsleep);
         }
-    }
-
-    /// <summary>Closes an idle sandbox that turned out to be unfit; nothing happens when it is not idle any more.</summary>
-    internal void DropIdle(PooledSandbox slot)
-    {
-        List<PooledSandbox>? discards;
-        lock (_lock)
-        {
-            if (slot.State != PooledSandbox.Phase.Idle || !slot.Pool.RemoveLocked(slot))
-            {
-                return;
-            }
-            UnlistLocked(slot);
-            CloseLocked(slot);
-            _counters = _counters with { DiedIdle = _counters.DiedIdle + 1 };
-            discards = TakeDiscardsLocked();
-        }
-        Destroy(discards);
     }
 
     /// <summary>Closes idle sandboxes past their lifetime and forgets pools that nobody uses. Returns how many were closed.</summary>
@@ -182,42 +146,6 @@ public sealed partial class SandboxPools
         });
     }
 
-    /// <summary>Recounts everything; throws when a count or a list does not agree. For tests.</summary>
-    internal void CheckInvariants()
-    {
-        lock (_lock)
-        {
-            Check(_live.Sum(slot => (long)slot.ChargedMb) == _memoryMb, "memory");
-            Check(_live.Where(slot => slot.State == PooledSandbox.Phase.Closing).Sum(slot => (long)slot.ChargedMb) == _closingMemoryMb, "closing memory");
-            Check(_phases[PooledSandbox.Phase.Closing] == _closing, "closing");
-            foreach (var phase in Enum.GetValues<PooledSandbox.Phase>().Where(phase => phase != PooledSandbox.Phase.Closed))
-            {
-                Check(_live.Count(slot => slot.State == phase) == _phases[phase], phase.ToString());
-            }
-            Check(_live.All(slot => slot.State != PooledSandbox.Phase.Closed), "closed but live");
-            Check(_live.Count <= _limits.MaxSandboxes && _memoryMb <= _limits.MemoryBudgetMb, "limits");
-            Check(_phases[PooledSandbox.Phase.Idle] == _pools.Values.Sum(pool => pool.IdleCount) && _phases[PooledSandbox.Phase.Idle] == _idleOrder.Count, "idle");
-            Check(_pools.Values.Sum(pool => pool.Live) == _live.Count, "live by pool");
-            Check(_live.Count(slot => slot.Starting) == _starting && _pools.Values.Sum(pool => pool.Starting) == _starting, "cold starts");
-            Check(_starting <= _limits.MaxColdStarts && _pools.Values.All(pool => pool.Starting <= _limits.ColdStartsPerFunction), "cold starts' limits");
-            Check(_pools.Values.Sum(pool => pool.Renewing) == _phases[PooledSandbox.Phase.Renewing], "renewing by pool");
-            Check(_pools.Values.Sum(pool => pool.Waiting) == _waiters.Count, "waiters by pool");
-            Check(_pools.Values.All(pool => pool.Waiters.Count == 0 || pool.HottestIdle is not { } idle
-                || (_idleHeldBack && _memoryMb + idle.RentCostMb > _limits.MemoryBudgetMb)), "a waiter beside an idle sandbox");
-            Check(_unfrozen.All(slot => slot.State == PooledSandbox.Phase.Idle), "freeze list");
-            Check(_pools.Values.All(pool => !pool.IsUnused || _unused.Contains(pool)), "an unused pool that nobody forgets");
-            Check(_discards is null, "discards left under the lock");
-        }
-
-        static void Check(bool holds, string what)
-        {
-            if (!holds)
-            {
-                throw new InvalidOperationException($"The pool's invariant is broken: {what}.");
-            }
-        }
-    }
-
     /// <summary>True when the freezer must be woken.</summary>
     private bool PutIdleLocked(PooledSandbox slot)
     {
@@ -242,43 +170,6 @@ public sealed partial class SandboxPools
         {
             _unfrozen.Remove(slot.FreezeNode);
         }
-    }
-
-    /// <summary>The first process of a sandbox has ended, or that of a snapshot's fork.</summary>
-    private void OnExited(PooledSandbox slot, GuardedSandbox exited)
-    {
-        List<PooledSandbox>? discards = null;
-        bool idle, busy;
-        lock (_lock)
-        {
-            var current = exited == slot.Sandbox || exited == slot.Fork;
-            (idle, busy) = (current && slot.State == PooledSandbox.Phase.Idle, current && slot.State == PooledSandbox.Phase.Busy);
-            if (slot.State == PooledSandbox.Phase.Renewing && exited == slot.Sandbox)
-            {
-                CloseLocked(slot);
-                ServeWaitersLocked();
-                discards = TakeDiscardsLocked();
-            }
-        }
-        Destroy(discards);
-        if (idle)
-        {
-            DropIdle(slot);
-        }
-        else if (busy)
-        {
-            KillSoon(exited);
-        }
-    }
-
-    /// <summary>Kills a sandbox that an invocation still reads, after a moment for its last words.</summary>
-    internal void KillSoon(GuardedSandbox sandbox) => _ = KillAsync(sandbox);
-
-    /// <summary>Cannot fault: the delay has no token and the janitor does not throw.</summary>
-    private async Task KillAsync(GuardedSandbox sandbox)
-    {
-        await Task.Delay(LastWords, _time, CancellationToken.None);
-        _janitor.Discard(sandbox);
     }
 
     private void Retire(Func<SandboxPool, bool> which) => Change(() =>

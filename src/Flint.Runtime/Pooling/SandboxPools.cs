@@ -167,14 +167,6 @@ public sealed partial class SandboxPools
         Destroy(discards);
     }
 
-    private void Watch(PooledSandbox slot, GuardedSandbox sandbox) => _ = sandbox.Exited.ContinueWith(
-        static (_, state) =>
-        {
-            var (pools, slot, sandbox) = ((SandboxPools, PooledSandbox, GuardedSandbox))state!;
-            pools.OnExited(slot, sandbox);
-        },
-        (this, slot, sandbox), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
-
     private SandboxPool PoolLocked(FunctionSpec spec)
     {
         var key = spec.Key;

@@ -29,6 +29,23 @@ public sealed class RuntimeHostTests
     }
 
     [Fact]
+    public async Task Stopping_takes_snapshots_along_idle_and_renewing()
+    {
+        var engine = new FakeEngine();
+        using var host = Build(engine, options => { });
+        await host.StartAsync();
+        var dispatcher = host.Services.GetRequiredService<Dispatcher>();
+        foreach (var name in (string[])["a", "b", "c"])
+        {
+            var request = Plane.Request(Plane.Function(name) with { Freshness = Freshness.Snapshot });
+            (await dispatcher.DispatchAsync(request, default, default)).Status.ShouldBe(InvocationStatus.Completed);
+        }
+        await host.StopAsync();
+        engine.Live.ShouldBe(0);
+        host.Services.GetRequiredService<SandboxPools>().RenewalsEnded.IsCompleted.ShouldBeTrue();
+    }
+
+    [Fact]
     public async Task Stopping_lets_running_invocations_finish()
     {
         var (began, release) = (new TestSignal(), new TaskCompletionSource());

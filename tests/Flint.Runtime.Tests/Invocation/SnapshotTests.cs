@@ -287,6 +287,36 @@ public sealed class SnapshotTests
         plane.Pools.Statistics().Live.ShouldBe(0);
     }
 
+    [Theory]
+    [InlineData("the first fork")]
+    [InlineData("the event")]
+    [InlineData("a renewal")]
+    public async Task Aborting_ends_an_invocation_in_any_phase(string phase)
+    {
+        await using var plane = new Plane(sandboxes: new SandboxOptions { MaxSandboxes = 1 }, script: Answering(1, phase == "the event" ? new FakeAnswer.Hang() : FakeAnswer.Json("1")));
+        var never = new TaskCompletionSource();
+        plane.Engine.OnCreated = sandbox => sandbox.FakeTemplate!.OnFork = number => phase == "the first fork" || (phase == "a renewal" && number == 2) ? never.Task : Task.CompletedTask;
+        if (phase == "a renewal")
+        {
+            await plane.InvokeAsync(Function()).WaitAsync(Bound);
+        }
+        var invoke = plane.InvokeAsync(Function());
+        await Eventually.True(() => phase switch
+        {
+            "the event" => plane.Engine.Created == 1 && plane.Engine.Last.FakeTemplate!.Last?.Events == 1,
+            "a renewal" => plane.Pools.Statistics().Waiting == 1,
+            _ => plane.Engine.Created == 1 && plane.Engine.Last.Init.ValueKind != System.Text.Json.JsonValueKind.Undefined,
+        }, "it is there");
+        await plane.Dispatcher.AbortAsync();
+        (await invoke.WaitAsync(Bound)).Error!.Type.ShouldBe(FaultType.SandboxLost);
+        plane.Pools.Stop();
+        await Eventually.True(() => plane.Engine.Live == 0, "all is gone");
+        plane.Dispatcher.InFlight.ShouldBe(0);
+        never.SetResult();
+        await plane.SettleAsync();
+        await plane.Pools.RenewalsEnded.WaitAsync(Bound);
+    }
+
     [Fact]
     public async Task An_idle_snapshot_is_frozen_thawed_and_expires_as_a_whole()
     {
