@@ -36,12 +36,12 @@ static void *ask(void *address, size_t length, int protection, int flags, int fd
     return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
 }
 
+#ifndef __SANITIZE_ADDRESS__ // which has its own
 static bool is_arena(const void *address, size_t length, int protection, int flags, int fd)
 {
     return placing && length == PYTHON_ARENA && !address && protection == (PROT_READ | PROT_WRITE) && flags == (MAP_PRIVATE | MAP_ANONYMOUS) && fd == -1;
 }
 
-#ifndef __SANITIZE_ADDRESS__ // which has its own
 FLINT_EXPORT void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
     if (is_arena(address, length, protection, flags, fd)) {
