@@ -32,6 +32,8 @@ check_packages() {
   wants python3-dev has_python_header
   wants nodejs find_node
   wants libnode-dev has_node_header
+  wants passt have pasta
+  wants nftables test -x /usr/sbin/nft
   if ((EUID != 0)); then
     wants uidmap have newuidmap
   fi
@@ -57,12 +59,13 @@ if ((${#packages[@]} > 0)); then
   apt_install "${packages[@]}" || for package in "${packages[@]}"; do apt_install "$package" || true; done
   check_packages
 fi
-optional=' python3-dev libnode-dev qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql '
+optional=' passt nftables python3-dev libnode-dev qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql '
 for package in "${packages[@]}"; do
   if [[ $optional == *" $package "* ]]; then
     case "$package" in
       nodejs) say "Node.js is missing: JavaScript functions are not available. Node 20 or newer comes from NodeSource or nodejs.org; it must be /usr/bin/node or /usr/local/bin/node." ;;
       python3-dev | libnode-dev) say "$package is missing: every sandbox of that language starts an interpreter of its own, which is slower and larger. To change that: sudo apt-get install $package" ;;
+      passt | nftables) say "$package is missing: functions cannot have a network (network: egress). To change that: sudo apt-get install $package" ;;
       uidmap) say "uidmap is missing: sandboxes of an ordinary user share one uid. To change that: sudo apt-get install uidmap" ;;
       *) say "$package is missing: tests that need it are skipped (with CI set they fail). To change that: sudo apt-get install $package" ;;
     esac

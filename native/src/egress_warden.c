@@ -57,7 +57,22 @@ static _Noreturn void give_up(const struct warden *warden, const char *fix, cons
 
 // ---- the rules ----
 
-static int load(const struct warden *warden, void (*write)(FILE *out, const void *what), const void *what, char *why, size_t size)
+// The host's own addresses, behind all other rules when these are to be made first.
+struct rules {
+    const struct egress_options *options; // NULL: the rules are there
+    struct range *own;
+    size_t count;
+};
+
+static void write_rules(FILE *out, const struct rules *rules)
+{
+    if (rules->options) {
+        egress_write_rules(out, rules->options);
+    }
+    egress_write_host(out, rules->own, rules->count);
+}
+
+static int load(const struct warden *warden, const struct rules *rules, char *why, size_t size)
 {
     int memory = memfd_create("rules", MFD_CLOEXEC);
     int copy = memory < 0 ? -1 : dup(memory);
@@ -67,36 +82,21 @@ static int load(const struct warden *warden, void (*write)(FILE *out, const void
         close_fd(&memory);
         return -ENOMEM;
     }
-    write(out, what);
+    write_rules(out, rules);
     int result = fclose(out) ? -EIO : egress_run_nft(warden->nft, warden->router.network, memory, why, size);
     close(memory);
     return result;
 }
 
-static void write_rules(FILE *out, const void *options)
+static int load_rules(const struct warden *warden, bool first, char *why, size_t size)
 {
-    egress_write_rules(out, options);
-}
-
-struct own {
-    struct range *ranges;
-    size_t count;
-};
-
-static void write_own(FILE *out, const void *own)
-{
-    egress_write_host(out, ((const struct own *)own)->ranges, ((const struct own *)own)->count);
-}
-
-static int deny_host(const struct warden *warden, char *why, size_t size)
-{
-    struct own own = {0};
-    int result = host_own_ranges(&warden->host, &own.ranges, &own.count);
+    struct rules rules = {.options = first ? warden->options : NULL};
+    int result = host_own_ranges(&warden->host, &rules.own, &rules.count);
     snprintf(why, size, "%s", result ? strerror(-result) : "");
     if (!result) {
-        result = load(warden, write_own, &own, why, size);
+        result = load(warden, &rules, why, size);
     }
-    free(own.ranges);
+    free(rules.own);
     return result;
 }
 
@@ -262,11 +262,7 @@ static void serve_wires(struct warden *warden)
 static void begin_rules(struct warden *warden)
 {
     char why[160];
-    int result = load(warden, write_rules, warden->options, why, sizeof why);
-    if (!result) {
-        result = deny_host(warden, why, sizeof why);
-    }
-    if (result) {
+    if (load_rules(warden, true, why, sizeof why)) {
         give_up(warden, "a kernel with nf_tables and its parts ct, nat, fib, reject, connlimit and limit (modules nft_*)", "nft refuses the rules: %s", why);
     }
     router_tune(&warden->router);
@@ -319,7 +315,7 @@ static void begin(struct warden *warden)
 static void renew_host(struct warden *warden)
 {
     char why[160];
-    int result = deny_host(warden, why, sizeof why);
+    int result = load_rules(warden, false, why, sizeof why);
     warden->rules_ms = 0;
     if (result) {
         diag("the host's addresses changed and the rules could not follow; functions have no network: %s", why);
