@@ -54,7 +54,7 @@ static bool serve_one(struct loop *loop, const struct request *request, size_t l
     case OP_SNAPSHOT:
     case OP_RENEW:
         if (cell) {
-            cells_pass_on(loop, cell, length);
+            cells_pass_on(loop, cell, request->op, length);
         }
         break;
     default:

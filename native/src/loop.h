@@ -153,7 +153,7 @@ void zygotes_leave(struct loop *loop, struct cell *cell);
 // start.c: length is that of the message in loop->message, which goes to PID 1 as it is.
 void cells_start(struct loop *loop, struct cell *cell, const struct start_request *request, size_t length);
 // SNAPSHOT and RENEW are PID 1's to do.
-void cells_pass_on(struct loop *loop, struct cell *cell, size_t length);
+void cells_pass_on(struct loop *loop, struct cell *cell, enum op op, size_t length);
 
 // timed.c
 void timed_set(struct loop *loop, struct cell *cell, bool on);

@@ -114,7 +114,7 @@ void cells_start(struct loop *loop, struct cell *cell, const struct start_reques
     }
 }
 
-void cells_pass_on(struct loop *loop, struct cell *cell, size_t length)
+void cells_pass_on(struct loop *loop, struct cell *cell, enum op op, size_t length)
 {
     if (!cell->snapshot || cell->state != CELL_RUNNING) {
         if (cell->state != CELL_DYING && cell->state != CELL_REMOVING) {
@@ -123,8 +123,10 @@ void cells_pass_on(struct loop *loop, struct cell *cell, size_t length)
         return;
     }
     // Until the next fork only the hard limit holds: what the last one left in /tmp is on its way out. PID 1 is the one that frees it.
-    cell->renewing = true;
-    memory_watch_fork(&cell->memory, -1);
+    if (op == OP_RENEW) {
+        cell->renewing = true;
+        memory_watch_fork(&cell->memory, -1);
+    }
     int result = send_packet(cell->socket, loop->message, length, NULL, 0);
     if (result && result != -EPIPE) {
         cells_refuse(loop, cell, "snapshot", -result, strerror(-result));

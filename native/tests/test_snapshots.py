@@ -178,6 +178,16 @@ def memory_beyond_the_limit_ends_the_whole_cell(world, launcher):
 
 
 @test(*LIMITED)
+def what_is_no_snapshot_keeps_its_limits(world, launcher):
+    snapshot = Snapshot(launcher, memory=64, tmp=64)
+    snapshot.ask("later", 100)
+    assert snapshot.request().name == "UNSAFE"
+    exited, gone = (snapshot.cell.expect("EXITED", "GONE") for _ in range(2))
+    assert (exited.signal, exited.flags, gone.clean) == (9, 1, 1), (exited, gone)
+    snapshot.close()
+
+
+@test(*LIMITED)
 def tmp_of_forks_does_not_count_against_memory(world, launcher):
     snapshot = Snapshot(launcher, memory=24, tmp=64)
     fork = snapshot.begin()

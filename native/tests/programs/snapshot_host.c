@@ -42,6 +42,22 @@ static __attribute__((noreturn)) void *idle(void *unused)
     }
 }
 
+static int use_memory(long megabytes)
+{
+    char *block = mmap(NULL, (size_t)megabytes << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (long at = 0; block != MAP_FAILED && at < megabytes << 20; at += 4096) {
+        block[at] = 1;
+    }
+    return block == MAP_FAILED ? -1 : 0;
+}
+
+static void *use_later(void *megabytes)
+{
+    usleep(300000);
+    use_memory((long)megabytes);
+    return NULL;
+}
+
 static void receive(void)
 {
     size_t length = 0;
@@ -197,19 +213,6 @@ static void bomb(void)
     snprintf(answer, sizeof answer, "bombed");
 }
 
-static void use_memory(long megabytes)
-{
-    char *block = mmap(NULL, (size_t)megabytes << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) {
-        say(-1);
-        return;
-    }
-    for (long at = 0; at < megabytes << 20; at += 4096) {
-        block[at] = 1;
-    }
-    say(0);
-}
-
 static void send_all_signals(pid_t to)
 {
     long sent = 0;
@@ -344,6 +347,9 @@ static int act(void)
         while (!named) {
             usleep(1000);
         }
+    } else if (strcmp(word, "later") == 0) {
+        pthread_t thread;
+        say(pthread_create(&thread, NULL, use_later, (void *)atol(first)) ? -1 : 0);
     } else if (strcmp(word, "fill") == 0) {
         fill(first);
     } else if (strcmp(word, "files") == 0) {
@@ -353,7 +359,7 @@ static int act(void)
     } else if (strcmp(word, "bomb") == 0) {
         bomb();
     } else if (strcmp(word, "memory") == 0) {
-        use_memory(atol(first));
+        say(use_memory(atol(first)));
     } else if (strcmp(word, "signals") == 0) {
         send_all_signals(atoi(first));
     } else if (strcmp(word, "queue") == 0) {
