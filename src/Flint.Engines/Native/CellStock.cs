@@ -10,7 +10,9 @@ namespace Flint.Engines.Native;
 /// <param name="time">Measures demand.</param>
 internal sealed class CellStock(CellSource source, int smallest, TimeProvider time) : IDisposable
 {
-    /// <summary>Being made at once. More gained nothing with cgroup v1, whose moves of processes wait for each other.</summary>
+    /// <summary>
+    /// Being made at once. Measured with bursts of 200 on two busy cores with cgroup v1, where each waits for the kernel: with 4 they took nearly twice as long, with 48 no less.
+    /// </summary>
     public const int MaxMaking = 16;
 
     /// <summary>The most that demand makes a shelf keep: memory of about 1 MB each.</summary>

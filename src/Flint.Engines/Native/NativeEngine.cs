@@ -82,12 +82,12 @@ internal sealed partial class NativeEngine : ISandboxEngine
         {
             if (_current is { } launcher)
             {
-                return NativeHost.Report(Name, launcher.Session.Hello, _runtimes, launcher.Zygotes, _settings.AllowUnenforced);
+                return NativeHost.Report(Name, launcher.Session.Hello, _runtimes, launcher.Zygotes, _settings);
             }
 
             var files = NativeFiles.Find(_settings.Options);
             var runtimes = await GuestRuntimes.DiscoverAsync(files.GuestPath, _settings.Options, cancellationToken);
-            return NativeHost.Report(Name, await ProbeHostAsync(files, cancellationToken), runtimes, [], _settings.AllowUnenforced);
+            return NativeHost.Report(Name, await ProbeHostAsync(files, cancellationToken), runtimes, [], _settings);
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
         {

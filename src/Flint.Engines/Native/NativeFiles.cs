@@ -5,9 +5,16 @@ namespace Flint.Engines.Native;
 /// <summary>Where the launcher and the guests' bootstraps are: beside the server when it is published, in the source tree otherwise.</summary>
 internal sealed record NativeFiles(string LauncherPath, string GuestPath)
 {
+    /// <summary>Where a sandbox sees <see cref="GuestPath"/>.</summary>
+    private const string SandboxPath = "/var/runtime";
+
     public static NativeFiles Find(NativeEngineOptions options) => new(
         Require(options.LauncherPath, "flint-launcher", "native/build/flint-launcher", File.Exists, nameof(options.LauncherPath)),
         Require(options.GuestPath, "guest", "guest", static path => File.Exists(Path.Combine(path, "runtimes.json")), nameof(options.GuestPath)));
+
+    /// <summary>Whether the guests' folder has what zygotes are preloaded with.</summary>
+    /// <param name="library">Its path as seen in a sandbox.</param>
+    public bool HasLibrary(string library) => File.Exists(GuestPath + library[SandboxPath.Length..]);
 
     private static string Require(string configured, string beside, string inTree, Func<string, bool> exists, string knob)
     {

@@ -67,6 +67,7 @@ internal static class NativeHost
     public static string? NoZygotes(LauncherHello hello, NativeEngineOptions options) =>
         !options.Zygotes ? "zygotes are switched off (Flint:Sandbox:Native:Zygotes)"
         : !hello.Zygotes ? $"this host has no zygotes ({Explain(hello, "zygotes")})"
+        : !NativeFiles.Find(options).HasLibrary(options.ZygoteLibrary) ? $"{options.ZygoteLibrary} is not in the guests' folder"
         : null;
 
     /// <summary>Why no snapshot can be taken here, or null.</summary>
@@ -90,12 +91,20 @@ internal static class NativeHost
             "Its sandboxes start an interpreter of their own meanwhile, and it is tried again; the log has the launcher's and the interpreter's words. Flint:Sandbox:Native:Zygotes=false ends the attempts.",
             Blocking: false);
 
+    /// <summary>Switched off is no finding: the operator knows. What the launcher names itself is not said twice.</summary>
+    private static IEnumerable<EngineFinding> FindingsWithoutZygotes(LauncherHello hello, NativeEngineOptions options) =>
+        options.Zygotes && hello.WhyNot("zygotes") is null && NoZygotes(hello, options) is { } why
+            ? [new EngineFinding("zygotes", why, "Every sandbox starts an interpreter of its own meanwhile. Run ./run, which builds what is missing.", Blocking: false)]
+            : [];
+
     public static EngineReport Report(
-        string engine, LauncherHello hello, GuestRuntimes runtimes, IEnumerable<ZygoteKeeper> zygotes, IReadOnlyList<string> allowed)
+        string engine, LauncherHello hello, GuestRuntimes runtimes, IEnumerable<ZygoteKeeper> zygotes, NativeEngineSettings settings)
     {
+        var allowed = settings.AllowUnenforced;
         var refusal = RefusalOfCells(hello) ?? Refusal(hello, allowed) ?? RefusalOf(runtimes);
         var findings = hello.Missing
             .Select(finding => new EngineFinding(finding.What, finding.Why, finding.Fix, Blocks(finding.What, allowed)))
+            .Concat(FindingsWithoutZygotes(hello, settings.Options))
             .Concat(Findings(zygotes))
             .ToList();
         return new EngineReport(

@@ -14,6 +14,7 @@ public sealed class FakeLauncherHost : IDisposable
     {
         File.Copy(Path.Combine(AppContext.BaseDirectory, "Native/fake-launcher.py"), Launcher, overwrite: true);
         File.SetUnixFileMode(Launcher, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        File.WriteAllText(Library, "");
         File.WriteAllText(Path.Combine(_folder.CreateSubdirectory("guest").FullName, "runtimes.json"), """
             [{"prefix":"python","arguments":["{interpreter}"],"environment":{"LANG":"C"},"heapPercent":0,"heapReserveMb":0,
               "zygote":{"arguments":["{interpreter}","zygote.py"],"execVariables":["LANG","LD_*"]}}]
@@ -22,6 +23,9 @@ public sealed class FakeLauncherHost : IDisposable
 
     /// <summary>How often a launcher has been started.</summary>
     public long Starts => new FileInfo(Path.Combine(_folder.FullName, "starts")).Length;
+
+    /// <summary>What zygotes are preloaded with.</summary>
+    public string Library => Path.Combine(_folder.CreateSubdirectory("guest/native").FullName, "libflint-zygote.so");
 
     private string Launcher => Path.Combine(_folder.FullName, "launcher.py");
 

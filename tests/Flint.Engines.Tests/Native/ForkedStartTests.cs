@@ -70,6 +70,17 @@ public sealed class ForkedStartTests : IDisposable
     }
 
     [Fact]
+    public async Task A_build_without_the_zygotes_library_executes_and_says_so()
+    {
+        File.Delete(_host.Library);
+        await using var engine = await _host.StartAsync("");
+        await ExecutedBecauseAsync(engine, "libflint-zygote.so");
+        (await engine.ProbeAsync(CancellationToken.None)).Findings.Single(finding => finding.What == "zygotes").Fix.ShouldContain("./run");
+        await using var unstarted = _host.NewEngine("");
+        (await unstarted.ProbeAsync(CancellationToken.None)).Findings.ShouldContain(finding => finding.What == "zygotes");
+    }
+
+    [Fact]
     public async Task A_zygote_that_does_not_start_is_said_everywhere()
     {
         await using var engine = await _host.StartAsync("zygotes-fail");
