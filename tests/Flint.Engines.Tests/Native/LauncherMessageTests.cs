@@ -18,7 +18,16 @@ public sealed class LauncherMessageTests
     {
         var start = new GuestStart
         {
-            Snapshot = true, MemoryMb = 128, TmpMb = 64, PidsMax = 3, CpuWeight = 7, CpuQuotaMilli = 1000, MaxFiles = 5, CodeName = "c", Arguments = ["x"], Environment = ["A=1", "B="],
+            Snapshot = true,
+            MemoryMb = 128,
+            TmpMb = 64,
+            PidsMax = 3,
+            CpuWeight = 7,
+            CpuQuotaMilli = 1000,
+            MaxFiles = 5,
+            CodeName = "c",
+            Arguments = ["x"],
+            Environment = ["A=1", "B="],
         };
         Hex(LauncherRequests.Start(1, start)).ShouldBe(
             "02000200" + "01000000" + "01000000" + "80000000" + "40000000" + "03000000" + "07000000" + "e8030000" + "05000000"
@@ -62,7 +71,14 @@ public sealed class LauncherMessageTests
     {
         var start = new GuestStart
         {
-            MemoryMb = 1, TmpMb = 1, PidsMax = 1, CpuWeight = 1, CpuQuotaMilli = 0, MaxFiles = 8, CodeName = "c", Environment = [new string('x', 131072)],
+            MemoryMb = 1,
+            TmpMb = 1,
+            PidsMax = 1,
+            CpuWeight = 1,
+            CpuQuotaMilli = 0,
+            MaxFiles = 8,
+            CodeName = "c",
+            Environment = [new string('x', 131072)],
         };
         Should.Throw<EngineException>(() => LauncherRequests.Start(1, start)).Message.ShouldContain("131072");
     }
