@@ -14,6 +14,7 @@
 
 #define HUGE_PAGE (2UL << 20)
 #define SMALL_PAGE 4096UL
+#define LARGEST (1UL << 30) // a mapping beyond this is somebody's reserve, hardly used
 
 // CPython takes its heap in arenas of half a huge page and has the kernel place them. These are placed one after the other instead.
 #define PYTHON_ARENA (1UL << 20)
@@ -36,7 +37,7 @@ static void *ask(void *address, size_t length, int protection, int flags, int fd
     return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
 }
 
-#ifndef __SANITIZE_ADDRESS__ // which has its own
+#ifndef __SANITIZE_ADDRESS__ // which has an mmap of its own
 static bool is_arena(const void *address, size_t length, int protection, int flags, int fd)
 {
     return placing && length == PYTHON_ARENA && !address && protection == (PROT_READ | PROT_WRITE) && flags == (MAP_PRIVATE | MAP_ANONYMOUS) && fd == -1;
@@ -100,7 +101,8 @@ void heap_settle(void)
         unsigned long from, to, inode;
         char rights[5];
         *end = 0;
-        if (sscanf(line, "%lx-%lx %4s %*x %*s %lu", &from, &to, rights, &inode) == 4 && inode == 0 && strcmp(rights, "rw-p") == 0 && !strstr(line, "[stack")) {
+        if (sscanf(line, "%lx-%lx %4s %*x %*s %lu", &from, &to, rights, &inode) == 4 && inode == 0 && strcmp(rights, "rw-p") == 0 && to - from <= LARGEST &&
+            !strstr(line, "[stack")) {
             settle(from, to);
         }
     }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "../src/walls.h"
 #include "../src/zygote_wire.h"
 #include "heap.h"
+#include "vfork_into.h"
 
 enum {
     OWN_FIRST = 100,       // our own descriptors are above the interpreter's
@@ -40,11 +42,13 @@ static struct {
     // of one fork
     struct zygote_fork request;
     int fds[FORK_FDS];
+    int group;   // the cell's v2 cgroup, -1: none
+    bool placed; // the guest is born in it
     volatile bool forking;
     volatile pid_t child; // or -errno
     const char *failed;   // in the guest: what could not be done, with its errno
     int error;
-} zygote = {.socket = -1};
+} zygote = {.socket = -1, .group = -1};
 
 static struct sock_filter instructions[ZYGOTE_FILTER_MAX];
 
@@ -85,6 +89,7 @@ static void take_descriptors(void)
     }
     zygote.forking = false; // what a guest forks later is not ours
     zygote.failed = NULL;
+    close_fd(&zygote.group);
     // Each guest's own: flags, locks and owners belong to what was opened, by which guests that share it could speak to each other.
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0) {
@@ -124,6 +129,9 @@ __attribute__((constructor)) static void prepare(void)
 static const char *join_cgroups(void)
 {
     for (uint32_t i = 0; i < zygote.setup.hierarchies; i++) {
+        if (zygote.placed && zygote.setup.v2 & 1U << i) {
+            continue;
+        }
         int result = cgroup_join(zygote.dirs[i], zygote.setup.v2 & 1U << i, zygote.request.path);
         if (result) {
             errno = -result;
@@ -186,13 +194,30 @@ static int become_guest(void)
 
 // ---- the zygote ----
 
+static int open_v2_group(void)
+{
+    for (uint32_t i = 0; i < zygote.setup.hierarchies; i++) {
+        if (zygote.setup.v2 & 1U << i) {
+            return openat(zygote.dirs[i], zygote.request.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        }
+    }
+    return -1;
+}
+
 // A guest is not the zygote's child but its helper's, which ends at once: so it is the outer init's, which hears its true end whether the zygote lives or not.
 // The helper shares this memory and this stack, and this process waits until it has ended. Returns the guest's pid, 0 in the guest, or -errno.
 static pid_t fork_into_cell(void)
 {
     zygote.child = -ECHILD;
     zygote.forking = true;
-    pid_t helper = vfork();
+    zygote.group = open_v2_group();
+    zygote.placed = zygote.group >= 0;
+    const struct clone_args arguments = {.flags = CLONE_VM | CLONE_VFORK | CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)zygote.group};
+    pid_t helper = zygote.placed ? (pid_t)vfork_into(&arguments, sizeof arguments) : -1;
+    if (helper < 0) {
+        zygote.placed = false; // it joins by itself, or says why it cannot
+        helper = vfork();
+    }
     if (helper == 0) {
         if (setns(zygote.fds[FORK_INIT], CLONE_NEWPID)) { // of its children only
             zygote.child = -errno;
@@ -206,6 +231,7 @@ static pid_t fork_into_cell(void)
         _exit(0);
     }
     zygote.forking = false;
+    close_fd(&zygote.group);
     if (helper < 0) {
         return -errno;
     }
