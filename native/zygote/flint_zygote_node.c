@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <node_api.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -37,6 +39,10 @@ extern void platform_call(void *platform, void **task)
 extern void platform_call_delayed(void *platform, void **task, double seconds)
     __asm__("_ZN4node12NodePlatform25CallDelayedOnWorkerThreadESt10unique_ptrIN2v84TaskESt14default_deleteIS3_EEd");
 
+extern void platform_call_blocking(void *platform, void **task)
+    __asm__("_ZN2v88Platform30CallBlockingTaskOnWorkerThreadESt10unique_ptrINS_4TaskESt14default_deleteIS2_EE");
+extern void platform_call_low(void *platform, void **task)
+    __asm__("_ZN2v88Platform33CallLowPriorityTaskOnWorkerThreadESt10unique_ptrINS_4TaskESt14default_deleteIS2_EE");
 extern void platform_destroy(void *platform) __asm__("_ZN4node12NodePlatformD1Ev");
 extern void platform_delete(void *platform) __asm__("_ZN4node12NodePlatformD0Ev");
 // Takes a handle and gives what the context belongs to.
@@ -46,7 +52,7 @@ extern void set_exit_handler(void *environment, void *function)
     __asm__("_ZN4node21SetProcessExitHandlerEPNS_11EnvironmentEOSt8functionIFvS1_iEE");
 
 // Of C++ virtual tables: what lies before the first function, and where a task's deleting destructor is.
-enum { TABLE_HEAD = 2, TABLE_SIZE = 64, DELETING_DESTRUCTOR = 1 };
+enum { TABLE_HEAD = 2, TABLE_SIZE = 64, DELETING_DESTRUCTOR = 1, TASK_RUN = 2 };
 
 static napi_value fail(napi_env env, const char *what, int result)
 {
@@ -61,16 +67,94 @@ static napi_value check(napi_env env, const char *what, int result)
 
 // ---- tasks for worker threads, which forks do not have
 
-// With --single-threaded V8 gives its workers nothing that its own thread would not do as well (a full collection asks for help and then works by itself), but
-// Node counts what it has queued, and waits at the end of the event loop for ever when no worker comes. So nothing is queued.
+// Node counts what it has queued for its workers, and would wait for ever at the end of the event loop, since no worker comes. So its queue is not used. With
+// --single-threaded V8's own thread does alone what it asks urgent help for (a full collection), so that such tasks are dropped. What is left is optimising
+// WebAssembly: for that a thread is made, which ends with the last task. An idle process has no thread.
+struct task {
+    struct task *next;
+    void *task;
+};
+
+static pthread_mutex_t tasks_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct task *tasks, **tasks_end = &tasks;
+static bool tasks_running;
+
+static void call_task(void *task, int function)
+{
+    ((void (*)(void *))(*(void ***)task)[function])(task);
+}
+
 static void drop_task(void *platform, void **task)
 {
     (void)platform;
     void *taken = *task;
     *task = NULL;
     if (taken != NULL) {
-        ((void (*)(void *))(*(void ***)taken)[DELETING_DESTRUCTOR])(taken);
+        call_task(taken, DELETING_DESTRUCTOR);
     }
+}
+
+static void *run_tasks(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        pthread_mutex_lock(&tasks_lock);
+        struct task *first = tasks;
+        if (first == NULL) {
+            tasks_running = false;
+            pthread_mutex_unlock(&tasks_lock);
+            return NULL;
+        }
+        tasks = first->next;
+        if (tasks == NULL) {
+            tasks_end = &tasks;
+        }
+        pthread_mutex_unlock(&tasks_lock);
+        call_task(first->task, TASK_RUN);
+        call_task(first->task, DELETING_DESTRUCTOR);
+        free(first);
+    }
+}
+
+// Signals are the function's own thread's.
+static bool start_running(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&thread, NULL, run_tasks, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) {
+        pthread_detach(thread);
+    }
+    return started;
+}
+
+static void run_task(void *platform, void **task)
+{
+    struct task *last = malloc(sizeof *last);
+    if (last == NULL) {
+        drop_task(platform, task);
+        return;
+    }
+    *last = (struct task){.task = *task};
+    *task = NULL;
+    pthread_mutex_lock(&tasks_lock);
+    *tasks_end = last;
+    tasks_end = &last->next;
+    // Without a thread it waits for the next task's: code that is not optimised runs all the same.
+    tasks_running = tasks_running || start_running();
+    pthread_mutex_unlock(&tasks_lock);
+}
+
+// In a fork: the thread is not there.
+static void forget_tasks(void)
+{
+    pthread_mutex_init(&tasks_lock, NULL);
+    tasks = NULL;
+    tasks_end = &tasks;
+    tasks_running = false;
 }
 
 static void drop_delayed_task(void *platform, void **task, double seconds)
@@ -94,7 +178,9 @@ static bool replace_workers(void)
 {
     static void *table[TABLE_HEAD + TABLE_SIZE];
     static void *const functions[][2] = {
-        {(void *)platform_call, (void *)drop_task},
+        {(void *)platform_call, (void *)run_task},
+        {(void *)platform_call_blocking, (void *)drop_task},
+        {(void *)platform_call_low, (void *)drop_task},
         {(void *)platform_call_delayed, (void *)drop_delayed_task},
         {(void *)platform_destroy, (void *)leave_instead},
         {(void *)platform_delete, (void *)leave_instead},
@@ -168,6 +254,7 @@ static int settle(napi_env env)
 {
     uv_loop_t *loop;
     flint_preload_forked();
+    forget_tasks();
     replace_exit();
     if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
         return -EINVAL;

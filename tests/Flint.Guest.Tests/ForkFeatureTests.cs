@@ -28,6 +28,28 @@ public sealed class ForkFeatureTests(Zygotes zygotes) : IClassFixture<Zygotes>
         (await function.InvokeAsync(zygotes.Of("nodejs20"))).Result.ShouldBe("true");
     }
 
+    /// <summary>V8 optimises WebAssembly on worker threads alone, which a fork must get somehow.</summary>
+    [Fact]
+    public async Task WebAssembly_is_optimised_in_a_fork()
+    {
+        using TestFunction function = new("nodejs20", """
+            require('v8').setFlagsFromString('--trace-wasm-compilation-times');
+            const bytes = Buffer.from('0061736d0100000001060160017f017f03020100070501016600000a1e011c01017f034020014107' +
+              '6c20006a2101200041016b22000d000b20010b', 'hex');
+            exports.handler = async () => {
+              const { f } = (await WebAssembly.instantiate(bytes)).instance.exports;
+              for (let i = 0; i < 50; i++) {
+                f(1000000);
+                await new Promise((resolve) => setTimeout(resolve, 2));
+              }
+              return require('fs').readdirSync('/proc/self/task').length;
+            };
+            """);
+        TestAnswer answer = await function.InvokeAsync(zygotes.Of("nodejs20"));
+        answer.Result.ShouldBe("1");
+        answer.Log.Lines.Select(line => line.Text).ShouldContain(line => line.Contains("using TurboFan", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task An_exit_listener_runs_before_a_fork_ends()
     {
