@@ -109,6 +109,8 @@ internal sealed partial class NativeEngine : ISandboxEngine
             throw new EngineException($"A snapshot cannot be taken: {noSnapshot}.");
         }
 
+        // The launcher's socket takes what it is sent, or blocks for a moment when it is full; the caller's thread may be one that others wait for.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         var codeName = CodeName(spec.CodeDirectory);
         var launcher = _current ?? throw new EngineException(Trouble ?? "The launcher is being restarted.");
         var (cell, reason) = await launcher.TakeAsync(spec, runtime, cancellationToken);
