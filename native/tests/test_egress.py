@@ -376,6 +376,40 @@ def pasta_comes_back_and_the_rules_stay(world):
 
 
 @test
+def rules_that_cannot_follow_the_host_end_all_traffic_until_they_can(world):
+    with Network(world) as network:
+        guest = network.guest()
+        warden, = ours(network.launcher, "flint-egress")
+        hidden = ["nsenter", f"--mount=/proc/{warden}/ns/mnt"]
+        nft = os.path.realpath(shutil.which("nft"))
+        internet.run(*hidden, "mount", "--bind", "/dev/null", nft)
+        internet.run("ip", "addr", "add", "45.10.0.78/32", "dev", "up0")
+        try:
+            assert base.eventually(lambda: reached([guest.both(PUBLIC, PORT)]) == [], 5)
+            assert ours(network.launcher, "pas") == []
+            assert "could not follow" in network.launcher.diagnostics()
+            internet.run(*hidden, "umount", nft)
+            assert base.eventually(lambda: len(reached([guest.both(PUBLIC, PORT)])) == 2, 10)
+            assert reached([guest.both("45.10.0.78", PORT)]) == []
+        finally:
+            internet.run("ip", "addr", "del", "45.10.0.78/32", "dev", "up0")
+
+
+@test
+def a_host_with_one_family_gives_its_functions_that_one(world):
+    for route, there, gone, why in ((("default", "via", internet.GATEWAY), PUBLIC6, PUBLIC, "v4"), (("default", "via", internet.GATEWAY6), PUBLIC, PUBLIC6, "v6")):
+        internet.run("ip", "route", "del", *route)
+        try:
+            with Network(world) as network:
+                guest = network.guest()
+                assert len(reached([guest.both(there, PORT)])) == 2, why
+                assert guest.both(gone, PORT)[0] == "ENETUNREACH", (why, guest.both(gone, PORT))
+                assert guest.tcp("198.18.0.1", 22) == "error timeout", why  # the router, where names are asked for, has a route
+        finally:
+            internet.run("ip", "route", "add", *route)
+
+
+@test
 def without_its_warden_the_launcher_ends_and_pasta_with_it(world):
     network = Network(world).__enter__()
     network.guest()

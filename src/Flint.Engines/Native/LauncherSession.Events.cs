@@ -156,6 +156,8 @@ internal sealed partial class LauncherSession
 
         _hello.TrySetException(new EngineException("The launcher's connection ended before its HELLO."));
         _dnsSockets.TrySetResult(null);
+        // They keep the router's namespace in being, whoever has taken them.
+        _dnsSockets.Task.Result?.Dispose();
         if (Volatile.Read(ref _stopping) == 0)
         {
             LogLauncherEnded(_logger, _cells.Count);

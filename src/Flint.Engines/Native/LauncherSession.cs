@@ -44,7 +44,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
 
     public int ProcessId => _process.Id;
 
-    /// <summary>Where sandboxes ask for names; whoever awaits it owns them. Comes right after a HELLO with egress; null when the launcher ends before.</summary>
+    /// <summary>Where sandboxes ask for names; open until this session ends. Comes right after a HELLO with egress; null when the launcher ends before.</summary>
     public Task<DnsSockets?> DnsSockets => _dnsSockets.Task;
 
     /// <summary>Completes when the launcher is no more and every cell has been told.</summary>

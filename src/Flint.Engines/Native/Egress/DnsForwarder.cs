@@ -7,7 +7,7 @@ namespace Flint.Engines.Native.Egress;
 
 /// <summary>
 /// Answers the sandboxes' DNS questions by asking the host's resolvers, which sandboxes cannot reach: it passes messages on and reads no more of them than
-/// their header and question. So many at a time, so many of one sandbox; what is beyond is dropped, as a busy server does. Owns its sockets.
+/// their header and question. So many at a time, so many of one sandbox; what is beyond is dropped, as a busy server does. Ends with its sockets.
 /// </summary>
 internal sealed partial class DnsForwarder : IAsyncDisposable
 {
@@ -45,11 +45,12 @@ internal sealed partial class DnsForwarder : IAsyncDisposable
                 .Concat(Enumerable.Range(0, TcpPlaces).Select(_ => RepeatAsync(ServeTcpAsync))));
     }
 
+    /// <summary>Completes when nothing is served any more.</summary>
+    public Task Ended => _places;
+
     public async ValueTask DisposeAsync()
     {
         await _stopping.CancelAsync();
-        _udp.Dispose();
-        _tcp.Dispose();
         await _places;
         _stopping.Dispose();
     }
@@ -64,7 +65,7 @@ internal sealed partial class DnsForwarder : IAsyncDisposable
             {
                 await serve(token);
             }
-            catch (Exception exception) when (token.IsCancellationRequested && exception is OperationCanceledException or ObjectDisposedException or SocketException)
+            catch (Exception exception) when (IsEnd(exception, token))
             {
                 return;
             }
@@ -218,6 +219,11 @@ internal sealed partial class DnsForwarder : IAsyncDisposable
         question.AsSpan(0, length).CopyTo(answer.AsSpan(sizeof(ushort)));
         return answer;
     }
+
+    // Ours, or the sockets' by the hand of the launcher's session.
+    private static bool IsEnd(Exception exception, CancellationToken stopping) =>
+        exception is ObjectDisposedException or SocketException { SocketErrorCode: SocketError.OperationAborted }
+        || (stopping.IsCancellationRequested && exception is OperationCanceledException or SocketException);
 
     private CancellationTokenSource Limit(TimeSpan limit, CancellationToken cancellationToken, out CancellationTokenSource timer)
     {

@@ -15,6 +15,7 @@ public sealed class DnsForwarderTests : IAsyncDisposable
     private readonly FakeResolver _second = new();
     private readonly Socket _asker = NewUdp(IPAddress.Loopback);
     private DnsForwarder? _forwarder;
+    private DnsSockets? _sockets;
     private IPEndPoint _udp = null!;
     private IPEndPoint _tcp = null!;
 
@@ -25,6 +26,7 @@ public sealed class DnsForwarderTests : IAsyncDisposable
             await _forwarder.DisposeAsync().AsTask().WaitAsync(Limit);
         }
 
+        _sockets?.Dispose();
         _asker.Dispose();
         _first.Dispose();
         _second.Dispose();
@@ -228,6 +230,17 @@ public sealed class DnsForwarderTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task It_ends_with_its_sockets()
+    {
+        Start(_first);
+        await AskAsync(FakeResolver.Question("example.com"));
+
+        _sockets!.Dispose();
+
+        await _forwarder!.Ended.WaitAsync(Limit);
+    }
+
+    [Fact]
     public void The_hosts_resolvers_are_read_again_when_they_change()
     {
         var path = Path.GetTempFileName();
@@ -260,6 +273,7 @@ public sealed class DnsForwarderTests : IAsyncDisposable
         tcp.Listen();
         _udp = (IPEndPoint)udp.LocalEndPoint!;
         _tcp = (IPEndPoint)tcp.LocalEndPoint!;
+        _sockets = new DnsSockets(udp, tcp);
         // No such file: without configured ones there are none.
         var known = new DnsResolvers([.. resolvers.Select(static resolver => resolver.Address)], "/nonexistent/resolv.conf", _time);
         _forwarder = new DnsForwarder(udp, tcp, known, _time, NullLogger.Instance);
