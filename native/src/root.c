@@ -236,7 +236,7 @@ static int fill_template(const struct sources *sources, int runtime)
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs && !result; i++) {
         if (strcmp(dirs[i], "var/tmp") == 0) {
             result = symlinkat("/tmp", sources->cell, dirs[i]) ? fail(sources->failure, -errno, "symlink", dirs[i]) : 0;
-        } else if (mkdirat(sources->cell, dirs[i], 0755) && errno != EEXIST) {
+        } else if (mkdirat(sources->cell, dirs[i], 0755) && errno != EEXIST && !(sources->image && errno == EROFS)) { // an image's /opt is as it is
             result = fail(sources->failure, -errno, "mkdir", dirs[i]);
         }
     }
