@@ -180,7 +180,7 @@ static bool is_read_only(int copy)
 
 struct inspection {
     const struct descriptors *before;
-    dev_t tmp;
+    dev_t tmp, proc;
     struct findings *findings;
 };
 
@@ -208,6 +208,8 @@ static bool inspect_descriptor(int fd, int copy, void *state)
         finding(findings, "descriptor %d is %s, opened during init", fd, name);
     } else if (info.st_dev == inspection->tmp) {
         finding(findings, "descriptor %d is open in /tmp: %s", fd, name);
+    } else if (info.st_dev == inspection->proc) {
+        finding(findings, "descriptor %d is open in /proc: %s", fd, name); // about the template, not about the fork that has it
     } else if ((flags & O_ACCMODE) != O_RDONLY || !is_read_only(copy)) {
         finding(findings, "descriptor %d can be written: %s", fd, name);
     }
@@ -328,7 +330,7 @@ void inspect(pid_t pid, const struct descriptors *before, dev_t tmp, struct find
     char path[32];
     struct stat info;
     struct others others = {pid, findings};
-    struct inspection inspection = {before, tmp, findings};
+    struct inspection inspection = {before, tmp, stat("/proc", &info) ? 0 : info.st_dev, findings};
     inspect_threads(pid, findings);
     int result = each_process(name_other, &others);
     if (!result) {
@@ -341,7 +343,7 @@ void inspect(pid_t pid, const struct descriptors *before, dev_t tmp, struct find
     snprintf(path, sizeof path, "/proc/%d/cwd", pid);
     if (stat(path, &info)) {
         finding(findings, "its working directory cannot be looked at: %s", strerror(errno));
-    } else if (info.st_dev == tmp) {
-        finding(findings, "its working directory is in /tmp");
+    } else if (info.st_dev == tmp || info.st_dev == inspection.proc) {
+        finding(findings, "its working directory is in /%s", info.st_dev == tmp ? "tmp" : "proc");
     }
 }

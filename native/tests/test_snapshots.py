@@ -381,10 +381,12 @@ def what_forks_would_share_or_lose_is_named(world, launcher):
         ("memfd", descriptor("memfd_create", "s:name", 0), r"^descriptor \d+ can be written: /memfd:name"),
         ("written", descriptor("open", "s:/tmp/open", 0o101, 0o600), r"^(descriptor \d+ is open in /tmp: /tmp/open|a file in /tmp is still written to|init left files)"),
         ("read", lambda s: (s.ask("write", "/tmp/open", "x"), call(s, "open", "s:/tmp/open", 0, 0)), r"^(descriptor \d+ is open in /tmp: /tmp/open|init left files)"),
+        ("status", descriptor("open", "s:/proc/self/status", 0, 0), r"^descriptor \d+ is open in /proc: /proc/2/status"),
         ("stdout", descriptor("dup2", 1, 20), r"^descriptor 20 is a pipe"),
         ("shared", descriptor("mmap", 0, 4096, 3, 0x21, -1, 0), r"^memory that its forks would share was mapped during init: /dev/zero"),
         ("shared, readable", descriptor("mmap", 0, 4096, 1, 0x21, -1, 0), r"^memory that its forks would share was mapped during init: /dev/zero"),
         ("directory", descriptor("chdir", "s:/tmp"), r"^its working directory is in /tmp"),
+        ("own directory", descriptor("chdir", "s:/proc/self"), r"^its working directory is in /proc"),
         ("many", lambda s: [call(s, "socket", 1, 1, 0) for _ in range(50)], r"^descriptor \d+ is a socket"),
     ]
     for name, act, pattern in kinds:
