@@ -294,6 +294,43 @@ def a_source_that_is_not_ones_own_is_dropped_and_passes_without_the_wall(world):
 
 
 @test
+def strangers_do_not_come_in_by_the_port_of_a_flow(world):
+    """pasta's UDP sockets are open to everybody on the host; the router knows who was asked."""
+    send = "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 0)); [s.sendto(b'stranger', (sys.argv[2], int(p))) for p in sys.argv[3:]]"
+    with Network(world) as network:
+        guest = network.guest()
+        guest.serve(4007)
+        guest.send_served(PUBLIC, PORT, "ask")
+        assert base.eventually(lambda: guest.heard() == [[f"udp {PUBLIC}", PUBLIC]])
+        with open("/proc/net/udp") as file:
+            ports = [port for port in (int(line.split()[1].split(":")[1], 16) for line in file.readlines()[1:]) if 32768 <= port < 61000]
+        assert ports
+        for stranger in (PUBLIC_TOO, PUBLIC):  # another address; the same from another port
+            subprocess.run(["ip", "netns", "exec", "inet", sys.executable, "-c", send, stranger, HOST, *map(str, ports)], check=True)
+        guest.send_served(PUBLIC, PORT, "ask")
+        assert base.eventually(lambda: len(guest.heard()) == 2)
+        assert guest.heard() == [[f"udp {PUBLIC}", PUBLIC]] * 2
+
+
+@test
+def a_flood_of_questions_hardly_reaches_the_worker(world):
+    with Network(world) as network:
+        guest, came, ended = network.guest(), [], threading.Event()
+
+        def read():
+            while select.select([network.udp], [], [], 0.2)[0] or not ended.is_set():
+                came.append(network.udp.recv(100))
+        reader = threading.Thread(target=read)
+        reader.start()
+        began = time.monotonic()
+        guest.flood("198.18.0.1", 53, 50_000)
+        seconds = time.monotonic() - began
+        ended.set()
+        reader.join()
+        assert 100 <= len(came) <= 500 * (2 + seconds), (len(came), seconds)
+
+
+@test
 def a_cell_has_so_many_connections_at_a_time(world):
     for without, options, expected in ((None, ["--egress-connections", "16"], [16, BLOCKED]), ("egress-limit", ["--egress-connections", "16"], [40, "all"])):
         with Network(world, without=without, options=options) as network:

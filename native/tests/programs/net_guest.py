@@ -157,7 +157,21 @@ def serve(port):
                     datagrams.sendto(b"cell", peer)
         for target in (accept, hear):
             threading.Thread(target=target, daemon=True).start()
+        SERVED[family] = datagrams
     return addresses()
+
+
+def send_served(host, port, text):
+    """A datagram from the socket of `serve`, which hears whoever answers."""
+    return SERVED[family_of(host)].sendto(text.encode(), (host, port))
+
+
+def flood(host, port, count):
+    """So many datagrams as fast as they go."""
+    with socket.socket(family_of(host), socket.SOCK_DGRAM) as s:
+        for _ in range(count):
+            s.sendto(b"?" * 40, (host, port))
+    return count
 
 
 def addresses():
@@ -187,8 +201,8 @@ def download(host, port, size):
     return [size - left, time.monotonic() - began]
 
 
-KEPT, HEARD = [], []
-ACTIONS = {f.__name__: f for f in (tcp, udp, both, many, resolve, named_tcp, hold, keep, socket_kinds, change_routes, serve, addresses, download)}
+KEPT, HEARD, SERVED = [], [], {}
+ACTIONS = {f.__name__: f for f in (tcp, udp, both, many, resolve, named_tcp, hold, keep, socket_kinds, change_routes, serve, send_served, flood, addresses, download)}
 ACTIONS["heard"] = lambda: list(HEARD)
 ACTIONS["interfaces"] = lambda: [name for _, name in socket.if_nameindex()]
 ACTIONS["read"] = lambda path: open(path).read()
