@@ -254,15 +254,12 @@ static bool await_fork(struct snapshot *snapshot, struct expected *expected)
 static bool ask_template(struct snapshot *snapshot, const struct ends *ends, int control[2])
 {
     const int64_t until = monotonic_ms() + STEP_MS;
-    const int fds[TEMPLATE_FDS] = {ends->null, ends->output, ends->errors, ends->channel, control[1]};
     check(snapshot, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) ? -errno : 0, "a socket");
     check(snapshot, name_senders(control[0]), "SO_PASSCRED");
     check(snapshot, leaves_freeze(&snapshot->leaves, LEAF_TEMPLATE, false, until), "thawing the template");
     kill(snapshot->template, SIGCONT); // the fork before may have stopped it
-    int all[TEMPLATE_FDS];
-    memcpy(all, fds, sizeof all);
-    all[TEMPLATE_FDS - 1] = control[1];
-    int result = say(snapshot->guest->control, WORD_FORK, all, TEMPLATE_FDS);
+    const int fds[TEMPLATE_FDS] = {ends->null, ends->output, ends->errors, ends->channel, control[1]};
+    int result = say(snapshot->guest->control, WORD_FORK, fds, TEMPLATE_FDS);
     close(control[1]);
     if (result && !process_lives(snapshot->template)) {
         return false;
