@@ -760,6 +760,29 @@ def a_forked_guest_has_entered_its_cell_when_it_is_ready(world, launcher):
     launcher.expect(zygote, "ZYGOTE_GONE")
 
 
+@test("root", "root-v1", "subuid", "single", forked=False)
+def no_guest_is_ready_before_its_filter_is_loaded(world, launcher):
+    zygote, _ = launcher.boot_zygote()
+    groups = [f"{m}/{launcher.base}/{launcher.instance}/default" for m in cgroup_mounts()]
+    cells, early = [launcher.make_nowait(zygote=zygote) for _ in range(100)], []
+    group = next(g for g in groups if eventually(lambda: os.path.exists(g), 0.5))
+    for cell in cells:
+        event = launcher.expect(cell, "READY")  # looked at as soon as it is told: the filter is the last step
+        with open(f"{group}/c{cell}/cgroup.procs") as file:
+            pids = file.read().split()
+        if len(pids) != 1 or status_of(pids[0])["Seccomp"] != "2":
+            early.append((cell, pids))
+        for fd in event.fds:
+            os.close(fd)
+    assert not early, early
+    for cell in cells:
+        launcher.kill(cell)
+    for cell in cells:
+        assert launcher.expect(cell, "GONE").clean == 1
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
 @test(*ALL, forked=False)
 def a_forked_guest_is_what_an_exec_guest_is(world, launcher):
     zygote, _ = launcher.boot_zygote()
