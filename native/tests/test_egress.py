@@ -1,6 +1,8 @@
 """The network of cells, in a small internet of its own (internet.py). Ends with "N passed, N failed, N skipped"."""
+import itertools
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -166,6 +168,33 @@ def names_are_asked_of_the_worker(world):
             thread.join()
         assert guest.tcp("198.18.0.1", 54) == "error timeout"
         assert guest.tcp("198.18.0.1", 22) == "error timeout"
+
+
+@test
+def an_unpacked_root_has_the_routers_resolver_too(world):
+    image = os.path.join(world.folder, "image")
+    for name in ("bin", "etc"):
+        os.makedirs(f"{image}/{name}", exist_ok=True)
+    for program in ("sh", "cat"):
+        shutil.copy(f"/bin/{program}", f"{image}/bin/{program}")
+        for path in re.findall(r"/\S+", subprocess.run(["ldd", f"/bin/{program}"], capture_output=True, text=True).stdout):
+            os.makedirs(image + os.path.dirname(path), exist_ok=True)
+            shutil.copy(path, image + path)
+    for plain, context in itertools.product((True, False), ("root", "single")):
+        path = f"{image}/etc/resolv.conf"
+        if plain:
+            with open(path, "w") as file:
+                file.write("the image's own\n")
+        elif os.path.exists(path):
+            os.unlink(path)
+        subprocess.run(["chmod", "-R", "a+rX", image], check=True)
+        with world.launch(context, options=["--egress", "on", "--root", image]) as launcher:
+            number = launcher.make_nowait(network=1)
+            exited = Cell(launcher, launcher.expect(number, "READY")).run("/bin/sh", "-c", "cat /etc/resolv.conf")
+            assert exited.out.startswith("nameserver 198.18.0.1\n") == plain, (plain, context, exited)
+            assert ("names cannot be resolved" in launcher.diagnostics()) != plain, launcher.diagnostics()
+    with open(path, "w") as file:
+        file.write("the image's own\n")
 
 
 @test
