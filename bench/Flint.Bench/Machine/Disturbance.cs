@@ -33,18 +33,23 @@ internal sealed class Disturbance(int ownRoot)
     public static double LoadAverage() =>
         double.Parse(File.ReadAllText("/proc/loadavg").Split(' ')[0], CultureInfo.InvariantCulture);
 
+    /// <summary>What all processes have used, without ours: taken from the whole, so that processes which end between two looks count, too.</summary>
     private static long ForeignTicks(int ownRoot)
     {
         ProcessTable table = ProcessTable.Read();
         HashSet<int> own = table.Tree(ownRoot);
         own.UnionWith(table.Tree(2)); // the kernel's threads work for us, too
-        // Ended children count at whoever waits for them; at pid 1 those may have been ours.
-        return table.All.Where(entry => entry.Pid != 1 && !own.Contains(entry.Pid)).Sum(entry => entry.Ticks);
+        long[] all = CpuTicks();
+        return all[User] + all[Nice] + all[System] - own.Sum(table.TicksOf);
     }
 
-    private static long StealTicks()
-    {
-        string[] words = File.ReadLines("/proc/stat").First().Split(' ', StringSplitOptions.RemoveEmptyEntries);
-        return long.Parse(words[8], CultureInfo.InvariantCulture);
-    }
+    private static long StealTicks() => CpuTicks()[Steal];
+
+    private const int User = 0;
+    private const int Nice = 1;
+    private const int System = 2;
+    private const int Steal = 7;
+
+    private static long[] CpuTicks() =>
+        [.. File.ReadLines("/proc/stat").First().Split(' ', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(word => long.Parse(word, CultureInfo.InvariantCulture))];
 }
