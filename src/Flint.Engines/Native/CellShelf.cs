@@ -70,10 +70,10 @@ internal sealed class CellShelf(CellKind kind, DemandMeter demand)
     }
 
     /// <summary>One that could not be made is the failure of one request, if any waits; the others' are still being made, or are tried next.</summary>
-    public void Fail(CellFailure failure)
+    public void Fail(CellFailure failure, uint zygote)
     {
         Failed = true;
-        while (Waiters.TryDequeue(out var waiter) && !waiter.TrySetException(new CellFailedException(failure)))
+        while (Waiters.TryDequeue(out var waiter) && !waiter.TrySetException(new CellFailedException(failure, zygote)))
         {
         }
     }

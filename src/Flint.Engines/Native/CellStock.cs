@@ -199,7 +199,7 @@ internal sealed class CellStock(CellSource source, int smallest, TimeProvider ti
             shelf.Making--;
             if (cell.Failure is { } failure)
             {
-                shelf.Fail(failure);
+                shelf.Fail(failure, cell.Zygote);
             }
             else if (_closed)
             {

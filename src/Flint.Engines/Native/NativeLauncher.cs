@@ -131,7 +131,6 @@ internal sealed class NativeLauncher : IAsyncDisposable
         var kind = new CellKind(spec.TenantId, runtime.Name, spec.Network);
         while (true)
         {
-            var zygote = keeper.Current;
             try
             {
                 var cell = await Stock.TakeAsync(kind, cancellationToken);
@@ -139,8 +138,8 @@ internal sealed class NativeLauncher : IAsyncDisposable
             }
             catch (CellFailedException exception) when (exception.Failure.OfZygote)
             {
-                // One that was just replaced has a successor; anything else must not hold up the request.
-                if (keeper.Current is not { } successor || successor == zygote)
+                // One that was just replaced has a successor, which is asked; anything else must not hold up the request.
+                if (keeper.Current is not { } current || current.Id == exception.Zygote)
                 {
                     return (null, $"the zygote of {runtime.Name} could not fork: {exception.Failure.Message}");
                 }

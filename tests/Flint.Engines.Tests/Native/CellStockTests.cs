@@ -157,7 +157,9 @@ public sealed class CellStockTests : IDisposable
             Fail("zygote");
         }
 
-        (await Should.ThrowAsync<CellFailedException>(() => taken)).Failure.OfZygote.ShouldBeTrue();
+        var failure = await Should.ThrowAsync<CellFailedException>(() => taken);
+        failure.Failure.OfZygote.ShouldBeTrue();
+        failure.Zygote.ShouldBe(1u);
         _stock.Retry("nodejs20");
         _making.ShouldBeEmpty();
         _stock.Retry("python3.11");
