@@ -46,6 +46,10 @@ public sealed class BombTests(Workers workers)
         ("exits.end", Languages.Node, """{"how":"unhandled rejection"}""", 3000),
         ("tenancy.visit", Languages.Python, "{}", 5000),
         ("tenancy.visit", Languages.Node, "{}", 5000),
+        ("snapshot.either", Languages.Python, """{"what":"a killed template"}""", 5000),
+        ("snapshot.either", Languages.Python, """{"what":"everything killed"}""", 5000),
+        ("snapshot.either", Languages.Python, """{"what":"a daemon that forks on and on"}""", 5000),
+        ("snapshot.either", Languages.Node, """{"what":"a stopped template"}""", 5000),
     ];
 
     [Fact]

@@ -116,6 +116,31 @@ public sealed class SnapshotTests(Workers workers)
         await bench.NothingIsLeftAsync(function);
     }
 
+    /// <summary>While it initialises, the function holds the socket over which it is told to fork: whatever it does with that is its own loss.</summary>
+    [Theory(SkipTestWithoutData = true)]
+    [MemberData(nameof(Sockets))]
+    public async Task What_is_done_to_the_control_socket_ends_the_function_alone(string what)
+    {
+        var bench = await workers.ProductAsync();
+        var function = bench.Function("snapshot_unsafe.handler", Languages.Python).In(Mode.Snapshot);
+        function = function with { Environment = function.Environment.Add("KEEP", what), TimeoutMs = 2000 };
+
+        for (var i = 0; i < 3; i++)
+        {
+            var outcome = await bench.Worker.InvokeAsync(function, "{}");
+
+            TestContext.Current.TestOutputHelper?.WriteLine(outcome.Describe());
+            (outcome.Error?.Type.Owner() ?? FaultOwner.Function).ShouldBe(FaultOwner.Function, outcome.Describe());
+        }
+
+        await bench.NothingIsLeftAsync(function);
+    }
+
+    public static IEnumerable<TheoryDataRow<string>> Sockets => !Modes.Built.Contains(Mode.Snapshot) ? [] :
+    [
+        new("garbage on its control socket"), new("a descriptor sent over its control socket"), new("a control socket that is closed"), new("a control socket that is another"),
+    ];
+
     public static IEnumerable<TheoryDataRow<Languages, string>> Unsafe => !Modes.Built.Contains(Mode.Snapshot) ? [] :
     [
         .. new[] { "nothing", "thread", "child", "socket", "listener", "pipe", "shared mapping", "writable file", "cwd in /tmp", "timerfd", "epoll", "hostile names" }

@@ -12,7 +12,7 @@ internal static class ProcessAttacks
             Control = """{"children":3}""",
             Hostile = """{"children":1100}""",
             MemoryMb = 3008,
-            TimeoutMs = 30_000,
+            TimeoutMs = 120_000,
             Wall = "pids",
         },
         new(3, "zombie bomb", "processes.zombie_bomb")
@@ -21,6 +21,7 @@ internal static class ProcessAttacks
             Control = """{"children":3}""",
             Hostile = """{"children":1100}""",
             MemoryMb = 1024,
+            TimeoutMs = 120_000,
             Wall = "pids",
         },
         Attack.Ended(3, "fork bomb that never answers", "processes.exponential_fork_bomb", FaultType.TimedOut, FaultType.OutOfMemory) with

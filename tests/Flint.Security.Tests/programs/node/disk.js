@@ -35,7 +35,8 @@ exports.inodeBomb = async (event) => {
 
 exports.plantInCode = async (event) => {
   try {
-    fs.writeFileSync(event.path, 'planted');
+    // A name of its own: where it succeeds the file stays, and is another user's to the next.
+    fs.writeFileSync(event.path + require('node:crypto').randomUUID(), 'planted');
     return { worked: true };
   } catch (failure) {
     return { worked: false, error: failure.code };

@@ -70,7 +70,8 @@ def other_folders(event, context):
 
 def plant_in_code(event, context):
     """The code's folder on the host is writable for everybody in this test: only the read-only mount is in the way."""
-    path = event["path"]
+    # A name of its own: where it succeeds the file stays, and is another user's to the next.
+    path = event["path"] + os.urandom(8).hex()
     try:
         with open(path, "w") as file:
             file.write("planted")

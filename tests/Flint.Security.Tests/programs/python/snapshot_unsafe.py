@@ -40,6 +40,27 @@ elif _what == "cwd in /tmp":
     os.chdir("/tmp/here")
 elif _what == "timerfd":
     _kept.append(_libc.timerfd_create(1, 0))
+elif _what == "garbage on its control socket":
+    for _ in range(200):
+        try:
+            _sent = os.urandom(os.urandom(1)[0] + 1)
+            # Half of them begin like packets that mean something there.
+            os.write(4, _sent if _ % 2 else (1 + _ % 16).to_bytes(4, "little") + _sent)
+        except OSError:
+            break
+elif _what == "a descriptor sent over its control socket":
+    with socket.socket(fileno=os.dup(4)) as _control:
+        for _ in range(50):
+            try:
+                socket.send_fds(_control, [(4).to_bytes(4, "little") * 4], [0, 1, 2] * 20, socket.MSG_DONTWAIT)
+            except OSError:
+                break
+elif _what == "a control socket that is closed":
+    os.close(4)
+elif _what == "a control socket that is another":
+    _pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    os.dup2(_pair[0].fileno(), 4)
+    _kept.append(_pair)
 elif _what == "epoll":
     _kept.append(select.epoll())
 
