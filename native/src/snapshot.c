@@ -36,12 +36,23 @@ struct snapshot {
 
 // ---- ends, news, words ----
 
-static _Noreturn void give_up(struct snapshot *snapshot, int error, const char *what)
+static _Noreturn void end_all(struct snapshot *snapshot, const char *phase, int error, const char *what)
 {
     // On v1 what stays frozen does not die, and this process could not end before it.
     leaves_freeze(&snapshot->leaves, LEAF_TEMPLATE, false, 0);
     leaves_freeze(&snapshot->leaves, LEAF_FORKS, false, 0);
-    cell_give_up(snapshot->guest->birth, "snapshot", error < 0 ? -error : error, "%s: %s", what, strerror(error < 0 ? -error : error));
+    cell_give_up(snapshot->guest->birth, phase, error < 0 ? -error : error, "%s: %s", what, strerror(error < 0 ? -error : error));
+}
+
+static _Noreturn void give_up(struct snapshot *snapshot, int error, const char *what)
+{
+    end_all(snapshot, "snapshot", error, what);
+}
+
+// The process that is to be the template, or a fork of it, does not do its part: it is the function's, and so is the fault.
+static _Noreturn void blame(struct snapshot *snapshot, int error, const char *what)
+{
+    end_all(snapshot, "template", error, what);
 }
 
 static void check(struct snapshot *snapshot, int result, const char *what)
@@ -186,12 +197,14 @@ static void hear_fork(struct snapshot *snapshot, struct expected *expected)
     struct snapshot_word word;
     pid_t from = 0;
     int result = hear(expected->control, &word, &from);
-    check(snapshot, result, "hearing from the fork");
+    if (result < 0) {
+        blame(snapshot, result, "hearing from the fork");
+    }
     if (result == 0) {
         return;
     }
     if (word.kind != WORD_HERE || word.error) {
-        give_up(snapshot, word.error ? word.error : EPROTO, "a fork could not take its descriptors");
+        blame(snapshot, word.error ? word.error : EPROTO, "a fork could not take its descriptors");
     }
     expected->fork = from;
 }
@@ -201,7 +214,7 @@ static void check_fork(struct snapshot *snapshot, pid_t fork)
 {
     siginfo_t info = {0};
     if (fork <= 1 || fork == snapshot->template || waitid(P_PID, (id_t)fork, &info, WEXITED | WNOHANG | WNOWAIT)) {
-        give_up(snapshot, EPROTO, "what says that it is the fork is no child of PID 1");
+        blame(snapshot, EPROTO, "what says that it is the fork is no child of PID 1");
     }
 }
 
@@ -214,10 +227,12 @@ static bool hear_template(struct snapshot *snapshot, struct expected *expected)
     if (result == -EPIPE && !process_lives(snapshot->template)) {
         return false;
     }
-    check(snapshot, result, "hearing from the template");
+    if (result < 0) {
+        blame(snapshot, result, "hearing from the template");
+    }
     if (result > 0) {
         if (from != snapshot->template || word.kind != WORD_FORKED || word.error) {
-            give_up(snapshot, word.error ? word.error : EPROTO, "the template could not fork");
+            blame(snapshot, word.error ? word.error : EPROTO, "the template could not fork");
         }
         expected->answered = true;
     }
@@ -232,7 +247,7 @@ static bool await_fork(struct snapshot *snapshot, struct expected *expected)
                                  {.fd = expected->answered ? -1 : snapshot->guest->control, .events = POLLIN}};
         int64_t left = until - monotonic_ms();
         if (left <= 0) {
-            give_up(snapshot, ETIMEDOUT, "the template does not fork");
+            blame(snapshot, ETIMEDOUT, "the template does not fork");
         }
         if (poll(waits, 2, (int)left) < 0 && errno != EINTR) {
             give_up(snapshot, errno, "poll");
@@ -264,7 +279,9 @@ static bool ask_template(struct snapshot *snapshot, const struct ends *ends, int
     if (result && !process_lives(snapshot->template)) {
         return false;
     }
-    check(snapshot, result, "asking the template to fork");
+    if (result) {
+        blame(snapshot, result, "asking the template to fork");
+    }
     return true;
 }
 
@@ -297,7 +314,7 @@ static void make_fork(struct snapshot *snapshot)
         check(snapshot, leaves_enter(&snapshot->leaves, LEAF_FORKS, expected.fork), "moving the fork");
         check(snapshot, leaves_freeze(&snapshot->leaves, LEAF_TEMPLATE, true, until), "freezing the template");
         if (strangers(snapshot, expected.fork, false) > 0 && wall_stands(WALL_RENEW)) {
-            give_up(snapshot, EPROTO, "the template made more than one process");
+            blame(snapshot, EPROTO, "the template made more than one process");
         }
         check(snapshot, say(control[0], WORD_GO, NULL, 0), "telling the fork to go");
         news.number = snapshot->number;
@@ -377,21 +394,28 @@ static void serve_guest(struct snapshot *snapshot)
     if (result == 0) {
         return;
     }
-    check(snapshot, result, "hearing from the guest");
+    if (result < 0) {
+        blame(snapshot, result, "hearing from the guest");
+    }
     if (!snapshot->template && word.kind == WORD_LOADED) {
         check(snapshot, -word.error, "the snapshot's filter");
         snapshot->template = from;
         snapshot->before = descriptors_list(from);
         check(snapshot, snapshot->before ? 0 : -errno, "looking at the guest's descriptors");
-        check(snapshot, say(snapshot->guest->control, WORD_BEGIN, NULL, 0), "telling the guest to begin");
+        result = say(snapshot->guest->control, WORD_BEGIN, NULL, 0);
+        if (result) {
+            blame(snapshot, result, "telling the guest to begin");
+        }
     } else if (from == snapshot->template && word.kind == WORD_WAITING && !snapshot->waiting) {
-        check(snapshot, -word.error, "becoming a template");
+        if (word.error) {
+            blame(snapshot, word.error, "becoming a template");
+        }
         snapshot->waiting = true;
         if (snapshot->asked) {
             take(snapshot);
         }
     } else {
-        give_up(snapshot, EPROTO, "the guest's word");
+        blame(snapshot, EPROTO, "the guest's word");
     }
 }
 
@@ -439,7 +463,7 @@ _Noreturn void snapshot_run(const struct snapshot_guest *guest)
         }
         until = snapshot.asked && !snapshot.waiting ? (until == INT64_MAX ? monotonic_ms() + STEP_MS : until) : INT64_MAX;
         if (monotonic_ms() > until) {
-            give_up(&snapshot, ETIMEDOUT, "the guest does not become a template");
+            blame(&snapshot, ETIMEDOUT, "the guest does not become a template");
         }
     }
 }

@@ -81,7 +81,7 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
     public void OnFailed(CellFailure failure)
     {
         Failure = failure;
-        Template?.OnFailed(failure.Message);
+        Template?.OnFailed(failure);
         Settle();
     }
 
@@ -96,7 +96,8 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
             Settle();
         }
 
-        _exited.TrySetResult(SandboxExits.Lost);
+        // Killed with its cell for what it did with its own means of being forked: nobody else's fault.
+        _exited.TrySetResult(Failure is { IsTheTemplates: true } ? SandboxExits.Of(0, 9, outOfMemory: false, _killed) : SandboxExits.Lost);
         if (leftover is null)
         {
             _gone.TrySetResult();

@@ -12,5 +12,8 @@ internal sealed record CellFailure(string Phase, string Message)
     /// <summary>The zygote was not there or could not fork; a cell without one may still be had.</summary>
     public bool OfZygote => Phase == "zygote";
 
+    /// <summary>The process that was to be forked did not do its part, which is the function's fault.</summary>
+    public bool IsTheTemplates => Phase == "template";
+
     public override string ToString() => $"The sandbox could not be made ({Phase}): {Message}";
 }

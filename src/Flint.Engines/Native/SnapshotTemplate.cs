@@ -75,7 +75,7 @@ internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession se
         {
             throw new EngineException($"The fork {fork.Id} was killed but the host still shows it after {RenewLimit.TotalSeconds} s.", exception);
         }
-        catch (EngineException)
+        catch (Exception exception) when (exception is EngineException or SnapshotUnsafeException)
         {
             // No successor can be made. The fork is gone when its sandbox is, which the launcher is removing.
             await cell.Gone.WaitAsync(RenewLimit, time);
@@ -121,14 +121,14 @@ internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession se
 
     public void OnUnsafe(IReadOnlyList<string> findings) => EndWith(new SnapshotUnsafeException([.. findings.Select(Printable)]));
 
-    public void OnFailed(string message)
+    public void OnFailed(CellFailure failure)
     {
         lock (_lock)
         {
-            _failure = message;
+            _failure = failure.Message;
         }
 
-        EndWith(Lost());
+        EndWith(failure.IsTheTemplates ? new SnapshotUnsafeException([$"it does not do its part as a template ({failure.Message})"]) : Lost());
     }
 
     /// <summary>The sandbox is gone, and every fork with it.</summary>
