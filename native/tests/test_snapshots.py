@@ -287,7 +287,7 @@ def a_fork_bomb_is_over_when_the_next_fork_begins(world, launcher):
 
 def failure(snapshot):
     event = snapshot.cell.expect("FAILED", timeout=30)
-    assert event.phase == "snapshot", event
+    assert event.phase == "template", event
     gone = snapshot.cell.expect("GONE", timeout=30)
     assert gone.clean == 1, gone
     snapshot.close()
