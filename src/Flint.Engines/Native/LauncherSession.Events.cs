@@ -151,7 +151,7 @@ internal sealed partial class LauncherSession
     {
         lock (_sendLock)
         {
-            _ended.TrySetResult();
+            _over = true;
         }
 
         _hello.TrySetException(new EngineException("The launcher's connection ended before its HELLO."));
@@ -180,6 +180,7 @@ internal sealed partial class LauncherSession
         }
 
         _socket.Dispose();
+        _ended.TrySetResult();
     }
 
     [LoggerMessage(4004, LogLevel.Warning, "The guest of sandbox c{Cell} could not be started ({Phase}): {Reason}")]

@@ -27,6 +27,8 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     private readonly Thread _receiver;
     private uint _lastId;
     private int _stopping;
+    /// <summary>Nothing can be sent any more. Under <see cref="_sendLock"/>, which keeps the descriptor open while it is false.</summary>
+    private bool _over;
     /// <summary>The launcher is of another build; written before <see cref="_hello"/> faults.</summary>
     private volatile bool _refused;
 
@@ -148,7 +150,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
             // Once it has ended the descriptor is closed, and its number may be another socket's.
             lock (_sendLock)
             {
-                if (!_ended.Task.IsCompleted)
+                if (!_over)
                 {
                     Libc.Shutdown(_descriptor);
                 }
@@ -163,7 +165,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     {
         lock (_sendLock)
         {
-            if (_ended.Task.IsCompleted)
+            if (_over)
             {
                 return false;
             }

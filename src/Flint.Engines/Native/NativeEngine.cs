@@ -71,7 +71,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
         var session = await OpenAsync(CommandFor(files), cancellationToken);
         _pump = new RawOutputPump(_loggers.CreateLogger<RawOutputPump>());
-        _current = await LaunchAsync(session);
+        _current = await LaunchAsync(session, cancellationToken);
         _supervisor = SuperviseAsync(CommandFor(files), _current);
         LogStarted(_logger, session.Hello.Mode, session.Hello.Cgroup, string.Join(", ", _runtimes.Names));
     }
@@ -237,10 +237,10 @@ internal sealed partial class NativeEngine : ISandboxEngine
         }
     }
 
-    private Task<NativeLauncher> LaunchAsync(LauncherSession session)
+    private Task<NativeLauncher> LaunchAsync(LauncherSession session, CancellationToken cancellationToken)
     {
         _capabilities = NativeHost.Capabilities(session.Hello, _runtimes, _settings);
-        return NativeLauncher.StartAsync(session, _runtimes, _settings, _loggers, _time);
+        return NativeLauncher.StartAsync(session, _runtimes, _settings, _loggers, _time, cancellationToken);
     }
 
     private async Task SuperviseAsync(LauncherCommand command, NativeLauncher launcher)
@@ -257,7 +257,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
                 }
 
                 await Task.Delay(delay, _time, _stopping.Token);
-                launcher = await LaunchAsync(await OpenAsync(command, _stopping.Token));
+                launcher = await LaunchAsync(await OpenAsync(command, _stopping.Token), _stopping.Token);
                 _current = launcher;
                 delay = FirstRestartDelay;
             }

@@ -56,7 +56,12 @@ internal sealed class NativeFork(NativeSandbox sandbox, SnapshotTemplate templat
     {
         lock (_lock)
         {
-            return _destroyed ??= RenewAsync();
+            if (_destroyed is null or { IsFaulted: true })
+            {
+                _destroyed = RenewAsync();
+            }
+
+            return _destroyed;
         }
     }
 

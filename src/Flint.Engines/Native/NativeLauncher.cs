@@ -40,19 +40,27 @@ internal sealed class NativeLauncher : IAsyncDisposable
 
     public IReadOnlyCollection<ZygoteKeeper> Zygotes => _keepers.Values;
 
-    /// <summary>Takes over the session. The zygotes boot side by side in the background.</summary>
+    /// <summary>Takes over the session, also when it fails. The zygotes boot side by side in the background.</summary>
     public static async Task<NativeLauncher> StartAsync(
-        LauncherSession session, GuestRuntimes runtimes, NativeEngineSettings settings, ILoggerFactory loggers, TimeProvider time)
+        LauncherSession session, GuestRuntimes runtimes, NativeEngineSettings settings, ILoggerFactory loggers, TimeProvider time, CancellationToken cancellationToken)
     {
         var launcher = new NativeLauncher(session, runtimes, settings.Options, loggers, time);
-        await launcher.ServeNamesAsync(settings.Egress, loggers);
-        foreach (var keeper in launcher._keepers.Values)
+        try
         {
-            await keeper.StartAsync(CancellationToken.None);
-        }
+            await launcher.ServeNamesAsync(settings.Egress, loggers, cancellationToken);
+            foreach (var keeper in launcher._keepers.Values)
+            {
+                await keeper.StartAsync(cancellationToken);
+            }
 
-        await launcher._upkeep.StartAsync(CancellationToken.None);
-        return launcher;
+            await launcher._upkeep.StartAsync(cancellationToken);
+            return launcher;
+        }
+        catch
+        {
+            await launcher.DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>A cell for the spec; forked where that was asked for and can be, else the reason why not. Throws <see cref="EngineException"/>.</summary>
@@ -102,9 +110,9 @@ internal sealed class NativeLauncher : IAsyncDisposable
         }
     }
 
-    private async Task ServeNamesAsync(EgressOptions options, ILoggerFactory loggers)
+    private async Task ServeNamesAsync(EgressOptions options, ILoggerFactory loggers, CancellationToken cancellationToken)
     {
-        if (Session.Hello.Egress && await Session.DnsSockets is { } sockets)
+        if (Session.Hello.Egress && await Session.DnsSockets.WaitAsync(cancellationToken) is { } sockets)
         {
             _names = new DnsForwarder(sockets.Udp, sockets.Tcp, DnsResolvers.From(options, _time), _time, loggers.CreateLogger<DnsForwarder>());
         }
@@ -157,7 +165,8 @@ internal sealed class NativeLauncher : IAsyncDisposable
 
         try
         {
-            await keeper.FirstBoot.WaitAsync(needed ? Timeout.InfiniteTimeSpan : patience, _time, cancellationToken);
+            // A keeper that is stopped with its launcher has no first boot.
+            await Task.WhenAny(keeper.FirstBoot, Session.Ended).WaitAsync(needed ? Timeout.InfiniteTimeSpan : patience, _time, cancellationToken);
         }
         catch (TimeoutException)
         {

@@ -103,7 +103,12 @@ internal sealed class NativeSandbox : ISandbox
     {
         lock (_lock)
         {
-            return _destroyed ??= KillAndRemoveAsync();
+            if (_destroyed is null or { IsFaulted: true })
+            {
+                _destroyed = KillAndRemoveAsync();
+            }
+
+            return _destroyed;
         }
     }
 

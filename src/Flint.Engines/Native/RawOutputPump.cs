@@ -35,7 +35,16 @@ internal sealed partial class RawOutputPump : IDisposable
     {
         var token = Interlocked.Increment(ref _lastToken);
         _outputs[token] = output;
-        Control(Libc.EpollCtlAdd, descriptor, Libc.EpollIn | Libc.EpollOneShot, token);
+        try
+        {
+            Control(Libc.EpollCtlAdd, descriptor, Libc.EpollIn | Libc.EpollOneShot, token);
+        }
+        catch (IOException)
+        {
+            _outputs.TryRemove(token, out _);
+            throw;
+        }
+
         return token;
     }
 

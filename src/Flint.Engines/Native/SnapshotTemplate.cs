@@ -53,20 +53,33 @@ internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession se
         throw Lost();
     }
 
-    /// <summary>A fork's destruction, once: completes when all of it is dead and its successor waits, or when the whole sandbox is gone.</summary>
+    /// <summary>
+    /// A fork's destruction: completes when all of it is dead and its successor waits, or when the whole sandbox is gone. Called again after it failed, it asks for nothing more.
+    /// </summary>
     public async Task RenewAsync(NativeFork fork)
     {
-        Task<NativeFork> next;
+        Task next;
+        bool again;
         lock (_lock)
         {
-            (_live, _ending) = (null, fork);
-            AskLocked();
-            next = _next!.Task;
+            again = _ending == fork;
+            if (!again)
+            {
+                (_live, _ending) = (null, fork);
+                AskLocked();
+            }
+
+            // Handed out already: the launcher makes a successor only of what it has proven dead.
+            next = _next?.Task ?? Task.CompletedTask;
         }
 
-        // A frozen cell could do nothing about it; one that is being destroyed does not need to.
-        sandbox.TryThaw();
-        session.Renew(cell);
+        if (!again)
+        {
+            // A frozen cell could do nothing about it; one that is being destroyed does not need to.
+            sandbox.TryThaw();
+            session.Renew(cell);
+        }
+
         try
         {
             await next.WaitAsync(RenewLimit, time);
@@ -97,9 +110,11 @@ internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession se
                 return;
             }
 
-            var channel = new Socket(new SafeSocketHandle(descriptors[0], ownsHandle: true));
-            var streams = new GuestStreams(channel, descriptors[1], descriptors[2], pump);
-            descriptors.Clear();
+            if (Take(descriptors) is not { } streams)
+            {
+                return;
+            }
+
             var fork = new NativeFork(sandbox, this, number, streams);
             if (!_next.TrySetResult(fork))
             {
@@ -146,6 +161,22 @@ internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession se
         unclaimed?.OnGone();
         unclaimed?.Close();
         EndWith(Lost());
+    }
+
+    // The descriptors have an owner from here on, whatever happens.
+    private GuestStreams? Take(List<int> descriptors)
+    {
+        var (channel, stdout, stderr) = (new Socket(new SafeSocketHandle(descriptors[0], ownsHandle: true)), descriptors[1], descriptors[2]);
+        descriptors.Clear();
+        try
+        {
+            return new GuestStreams(channel, stdout, stderr, pump);
+        }
+        catch (IOException exception)
+        {
+            FaultLocked(new EngineException($"The output of a fork of sandbox {sandbox.Id} could not be watched: {exception.Message}", exception));
+            return null;
+        }
     }
 
     private void AskLocked()

@@ -21,6 +21,9 @@ public sealed class FakeLauncherHost : IDisposable
             """);
     }
 
+    /// <summary>The engines' clock.</summary>
+    internal TimeProvider Time { get; init; } = TimeProvider.System;
+
     /// <summary>How often a launcher has been started.</summary>
     public long Starts => new FileInfo(Path.Combine(_folder.FullName, "starts")).Length;
 
@@ -54,7 +57,7 @@ public sealed class FakeLauncherHost : IDisposable
         options.GuestPath = Path.Combine(_folder.FullName, "guest");
         options.Interpreters["python3.11"] = "/usr/bin/python3.11";
         return new NativeEngine(
-            new NativeEngineSettings(options, _folder.FullName, allowUnenforced), NullLoggerFactory.Instance, TimeProvider.System);
+            new NativeEngineSettings(options, _folder.FullName, allowUnenforced), NullLoggerFactory.Instance, Time);
     }
 
     public Task<ISandboxEngine> StartAsync(string behaviour, params string[] allowUnenforced) =>

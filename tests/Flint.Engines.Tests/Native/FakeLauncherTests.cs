@@ -140,6 +140,19 @@ public sealed class FakeLauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task A_sandbox_that_did_not_die_in_time_is_destroyed_by_the_next_attempt()
+    {
+        var time = new ManualTimeProvider();
+        using var host = new FakeLauncherHost { Time = time };
+        await using var engine = await host.StartAsync("kill-hangs");
+        var sandbox = await engine.CreateAsync(host.Spec(), CancellationToken.None);
+        var first = sandbox.DestroyAsync();
+        time.Advance(TimeSpan.FromSeconds(31));
+        (await Should.ThrowAsync<EngineException>(() => first.WaitAsync(Limit))).Message.ShouldContain("30 s");
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
     public async Task A_dead_launcher_ends_its_sandboxes_and_is_replaced()
     {
         await using var engine = await _host.StartAsync("die-at-guest");

@@ -1,6 +1,7 @@
 using System.Text;
 using Flint.Runtime.Guest;
 using Flint.Runtime.Sandboxing;
+using Flint.TestKit.Time;
 
 namespace Flint.Engines.Tests.Native;
 
@@ -90,6 +91,17 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
+    public async Task A_template_that_does_not_do_its_part_is_the_functions_fault()
+    {
+        await using var engine = await _host.StartAsync("template-fails");
+        var sandbox = await TemplateAsync(engine);
+        var fork = await sandbox.Template!.ForkAsync(CancellationToken.None);
+        await fork.DestroyAsync().WaitAsync(Limit);
+        (await Should.ThrowAsync<SnapshotUnsafeException>(() => sandbox.Template.ForkAsync(CancellationToken.None).WaitAsync(Limit))).Findings.Single().ShouldContain("no fork");
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
     public async Task A_template_that_is_destroyed_takes_its_fork_along()
     {
         await using var engine = await _host.StartAsync("");
@@ -126,6 +138,31 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
+    public async Task A_fork_that_was_not_renewed_in_time_is_gone_with_its_sandbox()
+    {
+        var time = new ManualTimeProvider();
+        using var host = new FakeLauncherHost { Time = time };
+        await using var engine = await host.StartAsync("renew-hangs");
+        var sandbox = await TemplateAsync(engine, host);
+        var fork = await sandbox.Template!.ForkAsync(CancellationToken.None).WaitAsync(Limit);
+        var first = fork.DestroyAsync();
+        time.Advance(TimeSpan.FromSeconds(31));
+        (await Should.ThrowAsync<EngineException>(() => first.WaitAsync(Limit))).Message.ShouldContain("30 s");
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+        await fork.DestroyAsync().WaitAsync(Limit);
+    }
+
+    [Fact]
+    public async Task Nobody_waits_on_for_a_zygote_whose_launcher_ends_while_it_boots()
+    {
+        var engine = await _host.StartAsync("zygotes-hang");
+        var waiting = engine.CreateAsync(_host.Spec() with { Snapshot = true }, CancellationToken.None);
+        await engine.CreateAsync(_host.Spec() with { Start = StartMode.Exec }, CancellationToken.None); // by then the one before waits
+        await engine.DisposeAsync();
+        await Should.ThrowAsync<EngineException>(() => waiting.WaitAsync(Limit));
+    }
+
+    [Fact]
     public async Task A_snapshot_of_an_executed_function_is_refused()
     {
         await using var engine = await _host.StartAsync("");
@@ -135,9 +172,11 @@ public sealed class SnapshotTests : IDisposable
         (await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec, CancellationToken.None))).Message.ShouldContain("LD_X");
     }
 
-    private async Task<ISandbox> TemplateAsync(ISandboxEngine engine)
+    private Task<ISandbox> TemplateAsync(ISandboxEngine engine) => TemplateAsync(engine, _host);
+
+    private static async Task<ISandbox> TemplateAsync(ISandboxEngine engine, FakeLauncherHost host)
     {
-        var sandbox = await engine.CreateAsync(_host.Spec() with { Snapshot = true }, CancellationToken.None);
+        var sandbox = await engine.CreateAsync(host.Spec() with { Snapshot = true }, CancellationToken.None);
         await sandbox.Channel.ReadExactlyAsync(new byte[4]).AsTask().WaitAsync(Limit);
         return sandbox;
     }

@@ -43,6 +43,8 @@ send(0x81, 0, b"\x02\x00\x00\x00no" if "bad-hello" in behaviour else text(HELLO)
 kept = {}
 forks = {}
 zygotes = set()
+# What was asked for once and not done; the next time it is.
+ignored = set()
 
 
 def streams():
@@ -88,11 +90,20 @@ def start(cell, memory):
         send(0x84, cell, struct.pack("<III", 7, 0, 0))
 
 
+def ignores(what, cell):
+    if what not in behaviour or (what, cell) in ignored:
+        return False
+    ignored.add((what, cell))
+    return True
+
+
 def fork(cell):
+    if cell in forks and ignores("renew-hangs", cell):
+        return
     number = forks[cell][0] + 1 if cell in forks else 1
     end_fork(cell, 9)
-    if number > 1 and "renew-fails" in behaviour:
-        send(0x83, cell, text("template") + struct.pack("<I", 11) + text("no fork"))
+    if number > 1 and ("renew-fails" in behaviour or "template-fails" in behaviour):
+        send(0x83, cell, text("template" if "template-fails" in behaviour else "snapshot") + struct.pack("<I", 11) + text("no fork"))
         kill(cell)
         return
     forks[cell] = (number, send_streams(0x88, cell, struct.pack("<I", number)))
@@ -111,6 +122,8 @@ def end_fork(cell, signal):
 
 
 def kill(cell):
+    if ignores("kill-hangs", cell):
+        return
     if "linger" in behaviour:
         send(0x85, cell, struct.pack("<I", 0) + text("a mount"))
         return
@@ -121,6 +134,8 @@ def kill(cell):
 
 
 def zygote(number):
+    if "zygotes-hang" in behaviour:
+        return
     if "zygotes-fail" in behaviour:
         send(0x87, number, struct.pack("<II", 1, 0) + text("no module"))
         return
