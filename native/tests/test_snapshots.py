@@ -359,7 +359,7 @@ def messages_out_of_turn_end_the_cell(world, launcher):
         assert snapshot.cell.expect("GONE").clean == 1
         snapshot.close()
     cell = launcher.make()
-    cell.start("exit", "0", cwd="/")
+    cell.start("/var/runtime/hostile", "sleep", "30", cwd="/")
     launcher.send(head(SNAPSHOT, cell.id))
     assert cell.expect("FAILED").phase == "snapshot" and cell.expect("GONE").clean == 1
     cell.close()

@@ -1,4 +1,5 @@
 using Flint.Runtime.Invocation;
+using Flint.Security.Tests.Harness;
 
 namespace Flint.Security.Tests.Attacks;
 
@@ -52,6 +53,8 @@ internal static class ProcessAttacks
             Control = """{"upTo":4000,"others":false}""",
             Hostile = """{"upTo":40000,"others":true}""",
             Structural = "a pid namespace of its own: there is nobody else to reach",
+            // A fork of a snapshot reaches its template, which has its uid: SnapshotTests shows that it can end it, and nothing more.
+            Modes = [Mode.Exec, Mode.Zygote],
         },
     ];
 }

@@ -56,7 +56,8 @@ public sealed class Workers : IAsyncLifetime
             if (!_benches.TryGetValue(walls, out var bench))
             {
                 var worker = await TestWorker.StartAsync(Code, _benches.Count, walls.Length == 0 ? null : walls, CancellationToken.None);
-                _benches[walls] = bench = new Bench(worker);
+                // With the wall "net" gone no fork of a zygote can enter its cell (AttackCatalog.RowsWithWall).
+                _benches[walls] = bench = new Bench(worker, forks: walls != "net");
             }
 
             Requirements.Require(bench.Worker.Unavailable is null, bench.Worker.Unavailable ?? "");
@@ -79,7 +80,7 @@ public sealed class Workers : IAsyncLifetime
 }
 
 /// <summary>A worker and its neighbour: a warm function that counts its invocations, whose memory must survive whatever others do.</summary>
-internal sealed class Bench(TestWorker worker)
+internal sealed class Bench(TestWorker worker, bool forks = true)
 {
     private FunctionSpec? _neighbour;
     private int _count;
@@ -105,7 +106,7 @@ internal sealed class Bench(TestWorker worker)
     /// <summary>Until its zygotes are up a worker starts functions by exec, which would be another mode than the one that a test is about.</summary>
     private async Task ZygotesRunAsync()
     {
-        if (!Modes.Built.Contains(Mode.Zygote))
+        if (!forks || !Modes.Built.Contains(Mode.Zygote))
         {
             return;
         }
