@@ -47,7 +47,8 @@ find_node() {
 # Prints the headers that the zygotes' modules are built with; what is not there is not printed.
 find_headers() {
   compgen -G '/usr/include/python3.[0-9]*/Python.h' || true
-  compgen -G '/usr/include/node/node_api.h' || true
+  # nodejs.org's archives, unpacked below /usr/local, bring them too.
+  compgen -G '/usr/include/node/node_api.h' || compgen -G '/usr/local/include/node/node_api.h' || true
 }
 
 # The command that gives root's rights without asking: nothing for root, "sudo -n", or failure.

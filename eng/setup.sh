@@ -17,7 +17,7 @@ wants() { # wants <Debian package> <test command...>
 
 has_header() { printf '#include <%s>\n' "$1" | gcc -E -x c - >/dev/null 2>&1; }
 has_python_header() { find_headers | grep -q Python.h; }
-has_node_header() { ! find_node >/dev/null || find_headers | grep -q node_api.h; }
+has_node_header() { find_headers | grep -q node_api.h; } # wanted with Node itself, which may be about to be installed
 has_python() { [[ -n $(find_pythons) ]]; }
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 has_sanitizers() { printf 'int main(void){return 0;}' | gcc -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null; }
@@ -61,6 +61,9 @@ if ((${#packages[@]} > 0)); then
 fi
 optional=' passt nftables python3-dev libnode-dev qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql '
 for package in "${packages[@]}"; do
+  if [[ $package == libnode-dev ]] && ! find_node >/dev/null; then
+    continue
+  fi
   if [[ $optional == *" $package "* ]]; then
     case "$package" in
       nodejs) say "Node.js is missing: JavaScript functions are not available. Node 20 or newer comes from NodeSource or nodejs.org; it must be /usr/bin/node or /usr/local/bin/node." ;;

@@ -237,10 +237,18 @@ internal sealed partial class NativeEngine : ISandboxEngine
         }
     }
 
-    private Task<NativeLauncher> LaunchAsync(LauncherSession session, CancellationToken cancellationToken)
+    private async Task<NativeLauncher> LaunchAsync(LauncherSession session, CancellationToken cancellationToken)
     {
-        _capabilities = NativeHost.Capabilities(session.Hello, _runtimes, _settings);
-        return NativeLauncher.StartAsync(session, _runtimes, _settings, _loggers, _time, cancellationToken);
+        try
+        {
+            _capabilities = NativeHost.Capabilities(session.Hello, _runtimes, _settings);
+            return await NativeLauncher.StartAsync(session, _runtimes, _settings, _loggers, _time, cancellationToken);
+        }
+        catch
+        {
+            await session.DisposeAsync();
+            throw;
+        }
     }
 
     private async Task SuperviseAsync(LauncherCommand command, NativeLauncher launcher)

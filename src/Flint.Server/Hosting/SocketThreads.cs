@@ -4,7 +4,7 @@ namespace Flint.Server.Hosting;
 
 /// <summary>
 /// Lets the threads that wait for sockets run what waits for the bytes, instead of handing it to the thread pool: an invocation on a warm sandbox then
-/// wakes one thread of the server for the request and one for the guest's answer, and no other (docs/decisions/0005-the-warm-path.md).
+/// wakes one thread of the server for the request and one for the guest's answer, and no other (docs/decisions/0008-the-warm-path.md).
 /// </summary>
 /// <remarks>
 /// In exchange nothing on such a thread may block or compute for long. Only the invoke route runs there; it bounds what it does in one go, and every
