@@ -24,7 +24,7 @@
 static const char *const allowed[] = {
     // files
     "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat", "dup", "dup2", "dup3", "faccessat",
-    "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchown", "fchownat", "fcntl", "fgetxattr",
+    "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod", "fchmodat", "fchown", "fchownat", "fgetxattr",
     "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "ftruncate", "futimesat", "getcwd", "getdents",
     "getdents64", "getxattr", "lchown", "lgetxattr", "link", "linkat", "listxattr", "llistxattr", "lremovexattr", "lseek",
     "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv",
@@ -116,6 +116,17 @@ static int allow_limits(scmp_filter_ctx filter)
     return result;
 }
 
+// Without F_SETLEASE, F_GETLEASE and F_NOTIFY, 1024 to 1026: like inotify, dnotify tells what others, the host's programs too, open of the files that all can read, and
+// a lease makes others wait who open a file. Ranges of which each has an upper end: "greater than" would let through the same numbers with bits above the 32 that count.
+static int allow_fcntl(scmp_filter_ctx filter)
+{
+    int result = allow_if(filter, "fcntl", 1, (struct scmp_arg_cmp[]){SCMP_A1_64(SCMP_CMP_LT, 1024)});
+    for (uint64_t command = 1027; command < 1040 && !result; command++) {
+        result = allow_if(filter, "fcntl", 1, (struct scmp_arg_cmp[]){SCMP_A1_64(SCMP_CMP_EQ, command)});
+    }
+    return result;
+}
+
 static int answer_if(scmp_filter_ctx filter, int error, const char *name, unsigned count, const struct scmp_arg_cmp *conditions)
 {
     int number = seccomp_syscall_resolve_name(name);
@@ -147,7 +158,11 @@ static int add_rules(scmp_filter_ctx filter)
         result = allow_if(filter, allowed[i], 0, NULL);
     }
     if (!result) {
-        result = allow_if(filter, "clone", 1, (struct scmp_arg_cmp[]){SCMP_A0_64(SCMP_CMP_MASKED_EQ, NAMESPACE_FLAGS, 0)});
+        // A child of one's parent would be the launcher's, when the guest was forked from a zygote: it would have to reap what guests start.
+        result = allow_if(filter, "clone", 1, (struct scmp_arg_cmp[]){SCMP_A0_64(SCMP_CMP_MASKED_EQ, NAMESPACE_FLAGS | CLONE_PARENT, 0)});
+    }
+    if (!result) {
+        result = allow_fcntl(filter);
     }
     if (!result) {
         // Its flags are behind a pointer, which no filter can follow; libc then uses clone.

@@ -12,13 +12,13 @@ public sealed class ForkSnapshotTests(Zygotes zygotes) : IClassFixture<Zygotes>
         console.log('init');
         process.stdout.write('unfinished');
         let count = 0;
-        Math.random(); crypto.randomUUID(); require('crypto').randomBytes(8);
+        Math.random(); crypto.randomUUID(); require('crypto').randomBytes(8); require('crypto').randomInt(2);
         exports.handler = async (event) => {
           console.log('event');
           globalThis.leak = (globalThis.leak ?? 0) + 1;
           process.env.LEAK = 'x';
           await new Promise((resolve) => setTimeout(resolve, 1));
-          return { count: ++count, leak: globalThis.leak, pid: process.pid, random: Math.random(), uuid: crypto.randomUUID(), young: process.uptime() < 5 };
+          return { count: ++count, leak: globalThis.leak, pid: process.pid, random: Math.random(), uuid: crypto.randomUUID(), int: require('crypto').randomInt(2 ** 47), young: process.uptime() < 5 };
         };
         """;
 
@@ -32,7 +32,7 @@ public sealed class ForkSnapshotTests(Zygotes zygotes) : IClassFixture<Zygotes>
             print("event")
             count += 1
             os.environ["LEAK"] = os.environ.get("LEAK", "") + "x"
-            return {"count": count, "leak": len(os.environ["LEAK"]), "pid": os.getpid(), "random": random.random(), "uuid": str(uuid.uuid4()), "young": True}
+            return {"count": count, "leak": len(os.environ["LEAK"]), "pid": os.getpid(), "random": random.random(), "uuid": str(uuid.uuid4()), "int": random.getrandbits(47), "young": True}
         """;
 
     [Theory]
@@ -50,7 +50,7 @@ public sealed class ForkSnapshotTests(Zygotes zygotes) : IClassFixture<Zygotes>
             root.GetProperty("count").GetInt32().ShouldBe(1);
             root.GetProperty("leak").GetInt32().ShouldBe(1);
             root.GetProperty("young").GetBoolean().ShouldBeTrue();
-            foreach (string name in (string[])["pid", "random", "uuid"])
+            foreach (string name in (string[])["pid", "random", "uuid", "int"])
             {
                 randoms.Add(root.GetProperty(name).GetRawText()).ShouldBeTrue($"the {name} of an earlier fork");
             }

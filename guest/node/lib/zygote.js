@@ -178,12 +178,20 @@ const forkSide = {
     native.collect();
     const pid = native.template();
     beginLife(pid);
-    // Its cache of entropy was filled before the fork; one round empties it.
-    for (let i = 0; i < 128; i++) {
-      require('crypto').randomUUID();
-    }
+    renewRandomCaches();
   },
 };
+
+/** Node's own caches of entropy may have been filled before the fork; one round of each empties them. */
+function renewRandomCaches() {
+  const crypto = require('crypto');
+  for (let i = 0; i < 128; i++) {
+    crypto.randomUUID();
+  }
+  for (let i = 0; i < 1024; i++) { // 6 bytes each of 6 KiB
+    crypto.randomInt(2);
+  }
+}
 
 function beginLife(pid) {
   began = performanceNow();

@@ -3,7 +3,7 @@
 
 const crypto = require('node:crypto');
 
-const atInit = [Math.random(), crypto.randomUUID()];
+const atInit = [Math.random(), crypto.randomUUID(), crypto.randomInt(2 ** 47)];
 
 exports.draw = async () => ({
   worked: true,
