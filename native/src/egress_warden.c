@@ -130,10 +130,13 @@ static void start_pasta(struct warden *warden)
 static void hear_pasta(struct warden *warden)
 {
     char part[TEST_LINE];
-    ssize_t got;
+    ssize_t got = -1;
     while (warden->pasta_said >= 0 && (got = read(warden->pasta_said, part, sizeof part - 1)) > 0) {
         part[got] = 0;
         snprintf(warden->words, sizeof warden->words, "%s", part);
+    }
+    if (got == 0) {
+        close_fd(&warden->pasta_said); // its end would be told again and again
     }
 }
 

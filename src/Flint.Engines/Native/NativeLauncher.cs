@@ -63,7 +63,7 @@ internal sealed class NativeLauncher : IAsyncDisposable
         }
     }
 
-    /// <summary>A cell for the spec; forked where that was asked for and can be, else the reason why not. Throws <see cref="EngineException"/>.</summary>
+    /// <summary>A cell for the spec; forked where that was asked for and can be, else the reason why not. Throws <see cref="EngineException"/>, and <see cref="SnapshotUnsafeException"/> for what the function itself rules out.</summary>
     public async ValueTask<(Cell Cell, string? Reason)> TakeAsync(SandboxSpec spec, GuestRuntime runtime, CancellationToken cancellationToken)
     {
         try
@@ -132,7 +132,8 @@ internal sealed class NativeLauncher : IAsyncDisposable
 
         if (runtime.NeedsExec(spec.Environment) is { } variable)
         {
-            return (null, $"the environment variable {variable} is read when the interpreter starts");
+            var reason = $"the environment variable {variable} is read when the interpreter starts";
+            return spec.Snapshot ? throw new SnapshotUnsafeException([$"{reason}, which is before anything is forked"]) : (null, reason);
         }
 
         await FirstBootAsync(keeper, spec.Snapshot, cancellationToken);

@@ -41,7 +41,7 @@ public sealed partial class EngineRegistry : IAsyncDisposable
     public Task<EngineReport[]> ProbeAsync(CancellationToken cancellationToken) =>
         Task.WhenAll(_slots.Values.Select(slot => slot.Engine.ProbeAsync(cancellationToken)));
 
-    /// <summary>Makes a guarded sandbox. Throws nothing but <see cref="EngineException"/> and the token's cancellation.</summary>
+    /// <summary>Makes a guarded sandbox. Throws nothing but <see cref="EngineException"/>, <see cref="SnapshotUnsafeException"/> and the token's cancellation.</summary>
     internal async Task<GuardedSandbox> CreateAsync(string engine, SandboxSpec spec, CancellationToken cancellationToken)
     {
         if (!_slots.TryGetValue(engine, out var slot))
@@ -61,7 +61,7 @@ public sealed partial class EngineRegistry : IAsyncDisposable
         {
             return new GuardedSandbox(await slot.Engine.CreateAsync(spec, cancellationToken), sandbox => _janitor.Discard(sandbox));
         }
-        catch (Exception exception) when (exception is not EngineException and not OperationCanceledException)
+        catch (Exception exception) when (exception is not EngineException and not SnapshotUnsafeException and not OperationCanceledException)
         {
             throw new EngineException($"The engine '{engine}' failed to make a sandbox: {exception.Message}", exception);
         }

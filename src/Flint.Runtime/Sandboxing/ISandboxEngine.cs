@@ -20,7 +20,8 @@ public interface ISandboxEngine : IAsyncDisposable
 
     /// <summary>
     /// Makes a sandbox with a booting guest in it. The caller owns it and must destroy it.
-    /// Throws <see cref="EngineException"/> when it cannot be made; nothing is left behind then.
+    /// Throws <see cref="EngineException"/> when it cannot be made, <see cref="SnapshotUnsafeException"/> when the function's own settings keep it from being a snapshot; nothing is
+    /// left behind then.
     /// </summary>
     Task<ISandbox> CreateAsync(SandboxSpec spec, CancellationToken cancellationToken);
 }

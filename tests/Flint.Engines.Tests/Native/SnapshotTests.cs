@@ -169,7 +169,7 @@ public sealed class SnapshotTests : IDisposable
         var spec = _host.Spec() with { Snapshot = true, Start = StartMode.Exec };
         (await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec, CancellationToken.None))).Message.ShouldContain("exec");
         spec = _host.Spec() with { Snapshot = true, Environment = new Dictionary<string, string> { ["LD_X"] = "1" } };
-        (await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec, CancellationToken.None))).Message.ShouldContain("LD_X");
+        (await Should.ThrowAsync<SnapshotUnsafeException>(() => engine.CreateAsync(spec, CancellationToken.None))).Message.ShouldContain("LD_X");
     }
 
     private Task<ISandbox> TemplateAsync(ISandboxEngine engine) => TemplateAsync(engine, _host);

@@ -189,6 +189,18 @@ public sealed class SnapshotTests
     }
 
     [Fact]
+    public async Task Settings_that_keep_a_function_from_being_a_snapshot_are_its_own_fault()
+    {
+        await using var plane = new Plane();
+        plane.Engine.OnCreate = (_, _) => throw new SnapshotUnsafeException(["the environment variable X is read when the interpreter starts"]);
+        var outcome = await plane.InvokeAsync(Function()).WaitAsync(Bound);
+        (outcome.Status, outcome.Error!.Type).ShouldBe((InvocationStatus.Failed, FaultType.SnapshotUnsafe));
+        outcome.Error.Message.ShouldContain("the environment variable X");
+        await plane.SettleAsync();
+        plane.Engine.Live.ShouldBe(0);
+    }
+
+    [Fact]
     public async Task An_engine_that_makes_no_template_is_refused_with_its_reason()
     {
         await using var plane = new Plane();
