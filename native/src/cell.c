@@ -76,7 +76,7 @@ static int raise_loopback(void)
     return result;
 }
 
-static void enter_namespaces(const struct cell_birth *birth)
+static void enter_namespaces(const struct cell_birth *birth, uint32_t *number)
 {
     // What these cost the kernel is not the cell's to pay, so its cgroup comes after, and the cgroup namespace, whose root is where one is, comes last.
     struct root_failure failure;
@@ -90,11 +90,13 @@ static void enter_namespaces(const struct cell_birth *birth)
         cell_give_up(birth, "network", -result, "lo up: %s", strerror(-result));
     }
     if (birth->wires >= 0 && wall_stands(WALL_NET)) {
-        result = egress_wire(birth->wires);
+        result = egress_wire(birth->wires, number);
         if (result) {
             cell_give_up(birth, "network", -result, "wiring the cell: %s", strerror(-result));
         }
-        close(birth->wires);
+        if (!birth->forked) {
+            close(birth->wires);
+        }
     }
     if (sethostname("sandbox", 7) || setdomainname("", 0)) {
         cell_give_up(birth, "hostname", errno, "sethostname: %s", strerror(errno));
@@ -291,10 +293,10 @@ static _Noreturn void reap(const struct cell_birth *birth, pid_t guest)
 }
 
 // Gives a forked guest, which waits for it, its GO.
-static void let_go(const struct cell_birth *birth, const struct ends *ends)
+static void let_go(const struct cell_birth *birth, const struct ends *ends, uint32_t link)
 {
     const struct snapshot_word go = {.kind = WORD_GO};
-    struct snapshot_guest guest = {.birth = birth, .filter = birth->snapshot_filter, .control = ends->control};
+    struct snapshot_guest guest = {.birth = birth, .filter = birth->snapshot_filter, .control = ends->control, .link = link};
     const struct start_request start = take_start(birth, &guest.freezer);
     set_dumpable(birth, false);
     if (start.flags & START_SNAPSHOT) {
@@ -310,7 +312,7 @@ static void let_go(const struct cell_birth *birth, const struct ends *ends)
 }
 
 // The guest is the launcher's to wait for; what it leaves behind is ours.
-static _Noreturn void attend(const struct cell_birth *birth, const struct ends *ends)
+static _Noreturn void attend(const struct cell_birth *birth, const struct ends *ends, uint32_t link)
 {
     sigset_t mask;
     sigemptyset(&mask);
@@ -337,7 +339,7 @@ static _Noreturn void attend(const struct cell_birth *birth, const struct ends *
             if (started) {
                 _exit(0); // there is nothing more to hear: the launcher's end
             }
-            let_go(birth, ends);
+            let_go(birth, ends, link);
             started = true;
         }
     }
@@ -350,11 +352,12 @@ _Noreturn void cell_run(const struct cell_birth *birth)
     write_text(AT_FDCWD, "/proc/self/oom_score_adj", "500");
     // Who joins these namespaces by a pidfd must be allowed to look at this process.
     set_dumpable(birth, birth->forked);
-    enter_namespaces(birth);
+    uint32_t link = 0;
+    enter_namespaces(birth, &link);
     struct ends ends = report_ready(birth);
     if (birth->forked) {
         close(ends.null);
-        attend(birth, &ends);
+        attend(birth, &ends, link);
     }
     reap(birth, start_guest(birth, &ends));
 }

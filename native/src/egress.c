@@ -122,31 +122,46 @@ static int configure(const struct wire_answer *wire)
     return result;
 }
 
-int egress_wire(int wires)
+static int ask_warden(int wires, const struct wire_request *request, int network, struct wire_answer *answer)
 {
     int pair[2];
     size_t count = 0;
-    const struct wire_request request = {.version = 1};
-    struct wire_answer answer = {.error = ETIMEDOUT};
-    int network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (network < 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
         return -errno;
     }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
-        int error = errno;
-        close(network);
-        return -error;
-    }
-    int result = send_packet(wires, &request, sizeof request, (int[]){pair[1], network}, 2);
+    int result = send_packet(wires, request, sizeof *request, (int[]){pair[1], network}, network < 0 ? 1 : 2);
     close(pair[1]);
-    close(network);
     struct pollfd ready = {pair[0], POLLIN, 0};
     if (!result && poll(&ready, 1, WIRE_LIMIT_MS) == 1) {
-        ssize_t got = receive_packet(pair[0], &answer, sizeof answer, NULL, 0, &count);
-        result = got == (ssize_t)sizeof answer ? -answer.error : got < 0 ? (int)got : -EPIPE;
+        ssize_t got = receive_packet(pair[0], answer, sizeof *answer, NULL, 0, &count);
+        result = got == (ssize_t)sizeof *answer ? -answer->error : got < 0 ? (int)got : -EPIPE;
     } else if (!result) {
         result = -ETIMEDOUT;
     }
     close(pair[0]);
-    return result ? result : configure(&answer);
+    return result;
+}
+
+int egress_forget(int wires, uint32_t number)
+{
+    const struct wire_request request = {.kind = WIRE_FORGET, .number = number};
+    struct wire_answer answer;
+    return ask_warden(wires, &request, -1, &answer);
+}
+
+int egress_wire(int wires, uint32_t *number)
+{
+    const struct wire_request request = {.kind = WIRE_CELL};
+    struct wire_answer answer;
+    int network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (network < 0) {
+        return -errno;
+    }
+    int result = ask_warden(wires, &request, network, &answer);
+    close(network);
+    if (result) {
+        return result;
+    }
+    *number = answer.number;
+    return configure(&answer);
 }

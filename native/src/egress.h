@@ -30,6 +30,8 @@ void egress_offer_tun(void);
 // Called by the outer init while it still sees the host's files. What is missing is told, and then egress->ready is false.
 void egress_start(struct egress *egress, const struct egress_options *options, struct missing *missing);
 // Called by a cell's PID 1 in its own network namespace: returns when it can send. 0 or -errno.
-int egress_wire(int wires);
+int egress_wire(int wires, uint32_t *number);
+// The same later: what the cell's processes have sent and received is forgotten, so that no answer to it comes in any more. Returns when it is.
+int egress_forget(int wires, uint32_t number);
 // The text of /etc/resolv.conf: the same in every root, since a zygote's libraries may have read it before its guests have a network.
 extern const char egress_resolv_conf[];

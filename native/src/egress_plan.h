@@ -49,8 +49,11 @@ static const struct ethernet plan_router_mac = {{2, 0x46, 0x6c, 0x69, 0, 1}}, pl
                              plan_gateway_mac = {{2, 0x46, 0x6c, 0x69, 0, 3}};
 
 // What PID 1 and the warden say to each other: a packet with the namespace and a socket for the answer; the answer.
+enum wire_kind { WIRE_CELL = 1, WIRE_FORGET = 2 };
+
 struct wire_request {
-    uint32_t version;
+    uint32_t kind;
+    uint32_t number; // FORGET: of the link whose connections are to be forgotten
 };
 
 struct wire_answer {

@@ -240,14 +240,19 @@ static void serve_wires(struct warden *warden)
         _exit(0); // the launcher is gone
     }
     struct wire_answer answer = {.error = EPROTO, .v4 = warden->v4, .v6 = warden->v6};
-    if (got == (ssize_t)sizeof request && count == 2 && !warden->wanted) {
+    const bool wire = got == (ssize_t)sizeof request && count == 2 && request.kind == WIRE_CELL;
+    if (wire && !warden->wanted) {
         warden->wanted = true;
         if (warden->rules_ms == 0 && !raise_pasta(warden)) {
             diag("pasta does not start; it is tried again: %s", warden->words);
             warden->restart_ms = monotonic_ms() + RESTART_MS;
         }
     }
-    if (got == (ssize_t)sizeof request && count == 2) {
+    if (got == (ssize_t)sizeof request && count == 1 && request.kind == WIRE_FORGET) {
+        answer.error = -router_forget(&warden->router, request.number);
+        send_packet(fds[0], &answer, sizeof answer, NULL, 0);
+    }
+    if (wire) {
         uint32_t number = warden->next;
         answer.error = -router_wire(&warden->router, fds[1], &number, warden->v6);
         answer.number = number;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "egress.h"
 #include "fork_tmp.h"
 #include "inspect.h"
 #include "leaves.h"
@@ -352,6 +353,9 @@ static void renew(struct snapshot *snapshot)
     if (wall_stands(WALL_RENEW)) {
         clear(snapshot);
         check(snapshot, fork_tmp_drop(&snapshot->tmp), "putting /tmp back");
+        // Else strangers whom the last fork spoke to could go on speaking to the next, and keep it from having connections of its own.
+        int wires = snapshot->guest->birth->wires;
+        check(snapshot, wires < 0 ? 0 : egress_forget(wires, snapshot->guest->link), "forgetting connections");
     }
     while (snapshot->fork) { // only in the tests' variant
         kill(snapshot->fork, SIGKILL);

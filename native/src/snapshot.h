@@ -1,6 +1,7 @@
 #pragma once
 #include <linux/filter.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "cell.h"
@@ -12,6 +13,7 @@ struct snapshot_guest {
     int control;                     // to the guest, which waits for GO
     int freezer;                     // the cell's directory in the freezer's hierarchy, or -1
     bool v2;                         // of that
+    uint32_t link;                   // the number of the cell's, where it has a network
 };
 
 // Gives the guest its GO and serves SNAPSHOT and RENEW until the cell ends.

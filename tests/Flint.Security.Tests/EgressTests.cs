@@ -49,7 +49,25 @@ public sealed class EgressTests
         }
     }
 
-    /// <summary>The control of the test above: every address that is closed there is alive.</summary>
+    [Fact]
+    public async Task Connections_of_one_invocation_of_a_snapshot_are_not_the_nexts()
+    {
+        Requirements.Root();
+        await using var internet = await Internet.StartAsync();
+        using var code = new CodeFolder();
+        await using var worker = await StartAsync(internet, code, null);
+        var function = new Bench(worker).Function("egress.occupy", Languages.Python).In(Mode.Snapshot) with { Network = NetworkAccess.Egress, TimeoutMs = 60_000 };
+        for (var i = 0; i < 2; i++)
+        {
+            var outcome = await worker.InvokeAsync(function, """{"host":"8.8.8.8","count":600}""");
+
+            outcome.ShouldHaveCompleted();
+            outcome.Json().GetProperty("before").GetString().ShouldBe("tcp 8.8.8.8", $"invocation {i}");
+            outcome.Json().GetProperty("after").GetString().ShouldBe("EHOSTUNREACH", $"invocation {i}");
+        }
+    }
+
+    /// <summary>The control of the first test: every address that is closed there is alive.</summary>
     [Fact]
     public async Task Without_their_walls_the_same_names_lead_there()
     {

@@ -21,3 +21,16 @@ def answer(host):
 
 def resolve(event, context):
     return {"worked": True, "addresses": sorted({found[4][0] for found in socket.getaddrinfo(event["name"], 80, proto=socket.IPPROTO_TCP)})}
+
+
+def occupy(event, context):
+    """Takes every connection that one may have, over UDP, which nobody closes. Says what is reached before and after."""
+    before = answer(event["host"])
+    for port in range(20000, 20000 + event["count"]):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as speaker:
+            try:
+                speaker.bind(("", port))
+                speaker.sendto(b"x", (event["host"], 9999))
+            except OSError:
+                pass  # refused: there are no more
+    return {"worked": True, "before": before, "after": answer(event["host"])}
