@@ -25,19 +25,34 @@ static struct child *take(struct loop *loop, pid_t pid)
     return child;
 }
 
-void child_add_late(struct loop *loop, struct child *child, pid_t pid)
+static bool take_early(struct loop *loop, pid_t pid, int *status)
 {
     for (struct early_end **at = &loop->early_ends; *at; at = &(*at)->next) {
         struct early_end *early = *at;
         if (early->pid == pid) {
-            int status = early->status;
+            *status = early->status;
             *at = early->next;
             free(early);
-            child->ended(loop, child->owner, status);
-            return;
+            return true;
         }
     }
-    child_add(loop, child, pid);
+    return false;
+}
+
+void child_add_late(struct loop *loop, struct child *child, pid_t pid)
+{
+    int status;
+    if (take_early(loop, pid, &status)) {
+        child->ended(loop, child->owner, status);
+    } else {
+        child_add(loop, child, pid);
+    }
+}
+
+void child_forget(struct loop *loop, pid_t pid)
+{
+    int ignored;
+    take_early(loop, pid, &ignored);
 }
 
 // Guests end before their FORKED is read; what else is unknown is forgotten with them.

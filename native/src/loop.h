@@ -126,6 +126,8 @@ void loop_unwatch(struct loop *loop, int fd);
 void child_add(struct loop *loop, struct child *child, pid_t pid);
 // For a process that may have ended already.
 void child_add_late(struct loop *loop, struct child *child, pid_t pid);
+// A process that nobody wants any more and that has ended.
+void child_forget(struct loop *loop, pid_t pid);
 void children_reap(struct loop *loop);
 // No fork is under way.
 void children_forget_early(struct loop *loop);

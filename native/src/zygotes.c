@@ -353,6 +353,8 @@ static void forked(struct loop *loop, struct zygote *zygote, const struct zygote
     if (news->pid > 0 && cell && cell->state != CELL_REMOVING) {
         child_add_late(loop, &cell->guest, news->pid);
         check_ready(loop, cell);
+    } else if (news->pid > 0) {
+        child_forget(loop, news->pid); // it died with its cell; its number may be another's soon
     } else if (news->pid == 0 && cell && cell->state == CELL_MAKING) {
         cells_refuse(loop, cell, "fork", news->error, strerror(news->error));
     }

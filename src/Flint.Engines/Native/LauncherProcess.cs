@@ -132,11 +132,19 @@ internal sealed partial class LauncherProcess
         limit.CancelAfter(ConnectLimit);
         var accept = listener.AcceptAsync(limit.Token).AsTask();
         var exit = _process.WaitForExitAsync(limit.Token);
-        if (await Task.WhenAny(accept, exit) == accept && accept.IsCompletedSuccessfully)
+        await Task.WhenAny(accept, exit);
+        if (accept.IsCompletedSuccessfully)
         {
-            var socket = await accept;
-            VerifyPeer(socket);
-            return socket;
+            try
+            {
+                VerifyPeer(await accept);
+                return await accept;
+            }
+            catch (EngineException)
+            {
+                await StopAsync(TimeSpan.Zero);
+                throw;
+            }
         }
 
         var said = await LastWordsAsync(TimeSpan.FromSeconds(1));
