@@ -125,7 +125,7 @@ static void write_local(FILE *out, const struct egress_options *options)
     // Each question costs the worker something, on nobody's account.
     fprintf(out, "    update @packets4 { ip saddr limit rate over %d/second burst %d packets } drop\n", DNS_PACKETS, DNS_PACKETS);
     fputs("    fib saddr . iif oif missing drop\n    ct state established accept\n", out);
-    fputs("    iifname != \"c*\" drop\n    ip daddr != " ROUTER_ADDRESS " drop\n    meta l4proto != { tcp, udp } drop\n    th dport != 53 drop\n", out);
+    fputs("    iifname != \"c*\" drop\n    meta nfproto != ipv4 drop\n    ip daddr != " ROUTER_ADDRESS " drop\n    meta l4proto != { tcp, udp } drop\n    th dport != 53 drop\n", out);
     fprintf(out, "    add @asked4 { ip saddr ct count over %u } drop\n    accept\n  }\n", options->connections);
     // The answers to questions, and what `refuse` says. The router itself has nothing to send.
     fputs("  chain output {\n    type filter hook output priority filter; policy drop;\n    oifname \"c*\" ct state established accept\n"

@@ -711,14 +711,23 @@ def status_of(pid):
         return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
+def statuses(launcher):
+    """What /proc says of each process of the launcher's that lives long enough to be looked at."""
+    for pid in descendants(launcher.process.pid):
+        try:
+            yield pid, status_of(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+
+
 def forked_guests(launcher):
     """The processes, as the host numbers them, that are pid 2 of a cell."""
-    return [p for p in descendants(launcher.process.pid) if status_of(p)["NSpid"].split()[-1] == "2" and status_of(p)["Name"].startswith("zygote_host")]
+    return [p for p, status in statuses(launcher) if status["NSpid"].split()[-1] == "2" and status["Name"].startswith("zygote_host")]
 
 
 def outer_pid(launcher, pid):
     """The host's number of a process that the launcher told by its own."""
-    found, = [p for p in descendants(launcher.process.pid) if status_of(p)["NSpid"].split()[1:2] == [str(pid)]]
+    found, = [p for p, status in statuses(launcher) if status["NSpid"].split()[1:2] == [str(pid)]]
     return found
 
 

@@ -19,12 +19,18 @@ public sealed class LongFunctionTests(Release release)
         var api = server.Api;
         await api.CreateAsync(new
         {
-            name = "long", runtime = "python", handler = "main.handler", timeoutMs = 900_000,
+            name = "long",
+            runtime = "python",
+            handler = "main.handler",
+            timeoutMs = 900_000,
             code = new { inline = "import time\ndef handler(event, context):\n    time.sleep(3600)\n" },
         });
         await api.CreateAsync(new
         {
-            name = "short", runtime = "javascript", handler = "index.handler", timeoutMs = 60_000,
+            name = "short",
+            runtime = "javascript",
+            handler = "index.handler",
+            timeoutMs = 60_000,
             code = new { inline = "exports.handler = async (event) => event.n * 7;" },
         });
         var waiting = Enumerable.Range(0, Long).Select(_ => api.SendAsync(HttpMethod.Post, "/api/functions/long/invoke", "{}")).ToList();
