@@ -48,6 +48,7 @@ check_packages() {
     wants npm have npm
     wants shellcheck have shellcheck
     wants postgresql has_postgres
+    wants python3-numpy test -d /usr/lib/python3/dist-packages/numpy
     wants uidmap have newuidmap
   fi
 }
@@ -59,7 +60,7 @@ if ((${#packages[@]} > 0)); then
   apt_install "${packages[@]}" || for package in "${packages[@]}"; do apt_install "$package" || true; done
   check_packages
 fi
-optional=' passt nftables python3-dev libnode-dev qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql '
+optional=' passt nftables python3-dev libnode-dev qemu-system-x86 busybox-static uidmap nodejs npm jq zip shellcheck postgresql python3-numpy '
 for package in "${packages[@]}"; do
   if [[ $package == libnode-dev ]] && ! find_node >/dev/null; then
     continue
