@@ -72,7 +72,7 @@ public sealed class BombTests(Workers workers)
         ran.Count.ShouldBeGreaterThan(seconds);
         worker.RetireAll();
         await bench.NothingIsLeftAsync(worker.Function(bench.Runtime(Languages.Python), "neighbour.handler", "python"));
-        await Eventually.True(() => Leftovers.CgroupsOfAll(worker.Tenants.Skip(1)).Count == 0, "no cgroup left", 20, () => string.Join(", ", Leftovers.CgroupsOfAll(worker.Tenants.Skip(1))));
+        await Eventually.True(() => worker.Leftovers.CgroupsOfAll(worker.Tenants.Skip(1)).Count == 0, "no cgroup left", 20, () => string.Join(", ", worker.Leftovers.CgroupsOfAll(worker.Tenants.Skip(1))));
         worker.Leftovers.LauncherDescriptors().ShouldBeLessThanOrEqualTo(launcherBefore + 8, "descriptors of the launcher");
         await memory.ShouldHaveStayedFlatAsync(heapMb: 160, residentMb: 400);
 

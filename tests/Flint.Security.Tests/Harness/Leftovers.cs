@@ -39,9 +39,11 @@ internal sealed class Leftovers(long uidBase, int uidCount)
     public int LauncherDescriptors() => OfLauncher().Sum(static pid => Directory.GetFiles($"/proc/{pid}/fd").Length);
 
     /// <summary>Those that were started with this worker's range of uids on their command line, and are not PID 1 of a cell.</summary>
-    private List<string> OfLauncher()
+    private List<string> OfLauncher() => [.. Launchers().Select(static launcher => launcher.Pid)];
+
+    private List<(string Pid, string Instance)> Launchers()
     {
-        var found = new List<string>();
+        var found = new List<(string Pid, string Instance)>();
         foreach (var directory in Directory.EnumerateDirectories("/proc").Where(static path => char.IsAsciiDigit(path[6])))
         {
             try
@@ -49,7 +51,8 @@ internal sealed class Leftovers(long uidBase, int uidCount)
                 var command = File.ReadAllText($"{directory}/cmdline");
                 if (command.Contains($"--uid-base\0{uidBase}\0", StringComparison.Ordinal) && !IsCell(directory))
                 {
-                    found.Add(directory[6..]);
+                    var arguments = command.Split('\0');
+                    found.Add((directory[6..], arguments[Array.IndexOf(arguments, "--instance") + 1]));
                 }
             }
             catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -66,11 +69,14 @@ internal sealed class Leftovers(long uidBase, int uidCount)
         File.ReadLines($"{directory}/status").First(static line => line.StartsWith("NSpid:", StringComparison.Ordinal)).Split('\t').Length > 3;
 
     /// <summary>Cgroups of all of these tenants' sandboxes.</summary>
-    public static IReadOnlyList<string> CgroupsOfAll(IEnumerable<string> tenants) => [.. tenants.SelectMany(Cgroups)];
+    public IReadOnlyList<string> CgroupsOfAll(IEnumerable<string> tenants) => [.. tenants.SelectMany(Cgroups)];
 
-    /// <summary>Cgroups of a tenant's sandboxes, in any hierarchy.</summary>
-    public static IReadOnlyList<string> Cgroups(string tenant) =>
-        [.. CgroupRoots().SelectMany(Children).Select(instance => Path.Combine(instance, tenant)).SelectMany(Children)];
+    /// <summary>Cgroups of a tenant's sandboxes, in any hierarchy. Other workers, which run beside this one, have tenants of the same names.</summary>
+    public IReadOnlyList<string> Cgroups(string tenant)
+    {
+        var instances = Launchers().Select(static launcher => launcher.Instance).ToHashSet(StringComparer.Ordinal);
+        return [.. CgroupRoots().SelectMany(root => instances.Select(instance => Path.Combine(root, instance, tenant))).SelectMany(Children)];
+    }
 
     /// <summary>Mounts of this process's namespace that show a function's code.</summary>
     public static IReadOnlyList<string> Mounts(string codeFolder) =>

@@ -168,8 +168,8 @@ internal sealed class Bench(TestWorker worker, bool forks = true)
 
         await Eventually.True(() => !Worker.Leftovers.Processes().Except(_baseline).Any(), "no process left", boundSeconds: 30,
             () => string.Join(", ", Worker.Leftovers.Processes().Except(_baseline)));
-        await Eventually.True(() => Leftovers.Cgroups(function.TenantId).Count == 0, "no cgroup left", boundSeconds: 30,
-            () => string.Join(", ", Leftovers.Cgroups(function.TenantId)));
+        await Eventually.True(() => Worker.Leftovers.Cgroups(function.TenantId).Count == 0, "no cgroup left", boundSeconds: 30,
+            () => string.Join(", ", Worker.Leftovers.Cgroups(function.TenantId)));
         Leftovers.Mounts(function.CodeDirectory).ShouldBeEmpty();
         await NeighbourAnswersAsync();
     }
