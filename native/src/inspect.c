@@ -50,7 +50,7 @@ static void comm_of(const char *directory, char comm[32])
     comm[length > 0 ? length - 1 : 0] = 0; // the line's end
 }
 
-int each_process(bool (*visit)(pid_t pid, void *state), void *state)
+static int each_shown(bool (*visit)(pid_t pid, void *state), void *state)
 {
     DIR *stream = opendir("/proc");
     if (!stream) {
@@ -65,6 +65,38 @@ int each_process(bool (*visit)(pid_t pid, void *state), void *state)
     }
     closedir(stream);
     return 0;
+}
+
+static void each_child(pid_t parent, bool (*visit)(pid_t pid, void *state), void *state)
+{
+    char path[64], text[65536];
+    snprintf(path, sizeof path, "/proc/%d/task", parent);
+    DIR *stream = opendir(path);
+    for (struct dirent *entry; stream && (entry = readdir(stream));) {
+        snprintf(path, sizeof path, "/proc/%d/task/%.10s/children", parent, entry->d_name);
+        ssize_t length = is_number(entry->d_name) ? read_text(AT_FDCWD, path, text, sizeof text) : 0;
+        for (char *rest = NULL, *item = length > 0 ? strtok_r(text, " ", &rest) : NULL; item; item = strtok_r(NULL, " ", &rest)) {
+            pid_t pid = (pid_t)strtol(item, NULL, 10);
+            if (pid > 1 && !visit(pid, state)) {
+                break;
+            }
+        }
+    }
+    if (stream) {
+        closedir(stream);
+    }
+}
+
+int each_process(pid_t guest, const struct leaves *leaves, bool (*visit)(pid_t pid, void *state), void *state)
+{
+    int result = each_shown(visit, state);
+    if (leaves->on) {
+        leaves_each(leaves, visit, state);
+    } else {
+        each_child(1, visit, state);
+        each_child(guest, visit, state);
+    }
+    return result;
 }
 
 bool process_lives(pid_t pid)
@@ -271,16 +303,25 @@ static void inspect_threads(pid_t pid, struct findings *findings)
 struct others {
     pid_t pid;
     struct findings *findings;
+    pid_t named[FINDINGS_MAX];
+    size_t count;
 };
 
 static bool name_other(pid_t pid, void *state)
 {
-    const struct others *others = state;
+    struct others *others = state;
     char directory[32], comm[32];
-    if (pid != others->pid) {
+    bool named = pid == others->pid;
+    for (size_t i = 0; i < others->count; i++) {
+        named |= others->named[i] == pid;
+    }
+    if (!named && others->count < FINDINGS_MAX) {
+        others->named[others->count++] = pid;
         snprintf(directory, sizeof directory, "/proc/%d", pid);
+        const bool hidden = access(directory, F_OK) != 0;
         comm_of(directory, comm);
-        finding(others->findings, "a process (%d, %.32s) was started during init and %s", pid, comm, process_lives(pid) ? "is still there" : "was never waited for");
+        finding(others->findings, "a process (%d, %.32s) was started during init and %s", pid, hidden ? "of a program that cannot be read" : comm,
+                hidden || process_lives(pid) ? "is still there" : "was never waited for");
     }
     return true;
 }
@@ -325,14 +366,14 @@ static void inspect_memory(pid_t pid, dev_t tmp, struct findings *findings)
     fclose(stream);
 }
 
-void inspect(pid_t pid, const struct descriptors *before, dev_t tmp, struct findings *findings)
+void inspect(pid_t pid, const struct leaves *leaves, const struct descriptors *before, dev_t tmp, struct findings *findings)
 {
     char path[32];
     struct stat info;
-    struct others others = {pid, findings};
+    struct others others = {.pid = pid, .findings = findings};
     struct inspection inspection = {before, tmp, stat("/proc", &info) ? 0 : info.st_dev, findings};
     inspect_threads(pid, findings);
-    int result = each_process(name_other, &others);
+    int result = each_process(pid, leaves, name_other, &others);
     if (!result) {
         result = each_descriptor(pid, inspect_descriptor, &inspection);
     }

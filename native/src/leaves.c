@@ -128,21 +128,39 @@ int leaves_freeze(const struct leaves *leaves, enum leaf leaf, bool frozen, int6
     return result;
 }
 
-static bool each_process(const struct leaves *leaves, enum leaf leaf, bool kill_them)
+// dir: of a cgroup, below the cell's. Whether there is any.
+static bool each_in(const struct leaves *leaves, const char *dir, bool (*visit)(pid_t pid, void *state), void *visit_state)
 {
-    char path[32], text[65536];
+    char path[64], text[65536];
     bool any = false;
     // Opened each time: v1 shows one open file the same list for a second.
-    snprintf(path, sizeof path, "%s/cgroup.procs", leaf_names[leaf]);
+    snprintf(path, sizeof path, "%s/cgroup.procs", dir);
     ssize_t length = read_text(leaves->dir, path, text, sizeof text);
     for (char *state = NULL, *item = length > 0 ? strtok_r(text, "\n", &state) : NULL; item; item = strtok_r(NULL, "\n", &state)) {
         pid_t pid = (pid_t)strtol(item, NULL, 10);
         any = true;
-        if (kill_them && pid > 1) { // 0 would be one that is not in our namespace: none of ours
-            kill(pid, SIGKILL);
+        if (pid > 1 && visit && !visit(pid, visit_state)) { // 0 would be one that is not in our namespace: none of ours
+            break;
         }
     }
     return any;
+}
+
+static bool kill_one(pid_t pid, void *unused)
+{
+    (void)unused;
+    kill(pid, SIGKILL);
+    return true;
+}
+
+void leaves_each(const struct leaves *leaves, bool (*visit)(pid_t pid, void *state), void *state)
+{
+    if (leaves->on) {
+        each_in(leaves, ".", visit, state);
+        for (int leaf = 0; leaf < LEAF_COUNT; leaf++) {
+            each_in(leaves, leaf_names[leaf], visit, state);
+        }
+    }
 }
 
 int leaves_kill(const struct leaves *leaves, enum leaf leaf)
@@ -155,12 +173,12 @@ int leaves_kill(const struct leaves *leaves, enum leaf leaf)
     }
     // Frozen first, so that nothing forks away while it is gone through. v1 lets die only what is thawed again.
     int result = write_at(leaves->freeze[leaf], leaves->v2 ? "1" : "FROZEN");
-    each_process(leaves, leaf, true);
+    each_in(leaves, leaf_names[leaf], kill_one, NULL);
     int thawed = write_at(leaves->freeze[leaf], leaves->v2 ? "0" : "THAWED");
     return result ? result : thawed;
 }
 
 bool leaves_empty(const struct leaves *leaves, enum leaf leaf)
 {
-    return !leaves->on || !each_process(leaves, leaf, false);
+    return !leaves->on || !each_in(leaves, leaf_names[leaf], NULL, NULL);
 }

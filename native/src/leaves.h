@@ -24,3 +24,5 @@ int leaves_freeze(const struct leaves *leaves, enum leaf leaf, bool frozen, int6
 int leaves_kill(const struct leaves *leaves, enum leaf leaf);
 // True when the leaf holds no process, or there are no leaves.
 bool leaves_empty(const struct leaves *leaves, enum leaf leaf);
+// Calls back for every process of the cell's cgroup and of its leaves, while true is returned; /proc hides some of them. Does nothing without leaves.
+void leaves_each(const struct leaves *leaves, bool (*visit)(pid_t pid, void *state), void *state);

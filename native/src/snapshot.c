@@ -16,6 +16,7 @@
 #include "inspect.h"
 #include "leaves.h"
 #include "snapshot_wire.h"
+#include "sockets.h"
 #include "util.h"
 #include "walls.h"
 
@@ -139,7 +140,7 @@ static bool reap(struct snapshot *snapshot)
 struct sweep {
     const struct snapshot *snapshot;
     pid_t fork; // spared too; 0: none
-    unsigned found;
+    unsigned found; // some more than once
     bool kill_them;
 };
 
@@ -159,7 +160,7 @@ static bool sweep_one(pid_t pid, void *state)
 static unsigned strangers(struct snapshot *snapshot, pid_t fork, bool kill_them)
 {
     struct sweep sweep = {.snapshot = snapshot, .fork = fork, .kill_them = kill_them};
-    check(snapshot, each_process(sweep_one, &sweep), "looking for processes");
+    check(snapshot, each_process(snapshot->template, &snapshot->leaves, sweep_one, &sweep), "looking for processes");
     return sweep.found;
 }
 
@@ -337,7 +338,7 @@ static void take(struct snapshot *snapshot)
     check(snapshot, leaves_enter(&snapshot->leaves, LEAF_TEMPLATE, snapshot->template), "moving the template");
     check(snapshot, leaves_freeze(&snapshot->leaves, LEAF_TEMPLATE, true, until), "freezing the template");
     check(snapshot, fork_tmp_begin(&snapshot->tmp, &unsafe.findings), "looking at /tmp");
-    inspect(snapshot->template, snapshot->before, snapshot->tmp.device, &unsafe.findings);
+    inspect(snapshot->template, &snapshot->leaves, snapshot->before, snapshot->tmp.device, &unsafe.findings);
     if (unsafe.findings.count == 0) {
         snapshot->taken = true;
         make_fork(snapshot);
@@ -353,6 +354,8 @@ static void renew(struct snapshot *snapshot)
     if (wall_stands(WALL_RENEW)) {
         clear(snapshot);
         check(snapshot, fork_tmp_drop(&snapshot->tmp), "putting /tmp back");
+        // Those that wait for a peer hold the cell's memory for minutes after their process. A template has none: inspect.c.
+        check(snapshot, sockets_end(monotonic_ms() + STEP_MS), "ending the sockets that its processes left");
         // Else strangers whom the last fork spoke to could go on speaking to the next, and keep it from having connections of its own.
         int wires = snapshot->guest->birth->wires;
         check(snapshot, wires < 0 ? 0 : egress_forget(wires, snapshot->guest->link), "forgetting connections");

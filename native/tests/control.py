@@ -146,9 +146,9 @@ class Launcher:
         self.send(head(MAKE, cell) + text(tenant) + struct.pack("<II", self.zygote if zygote is None else zygote, network))
         return cell
 
-    def make(self, tenant="default", zygote=None):
+    def make(self, tenant="default", zygote=None, network=0):
         zygote = self.zygote if zygote is None else zygote
-        cell = self.make_nowait(tenant, zygote)
+        cell = self.make_nowait(tenant, zygote, network)
         return Cell(self, self.expect(cell, "READY"), zygote)
 
     def begin_zygote(self, *argv, env=None):

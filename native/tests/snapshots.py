@@ -59,8 +59,8 @@ class Ends:
 class Snapshot:
     """A cell whose guest (tests/programs/snapshot_host.c, or an interpreter) becomes a template."""
 
-    def __init__(self, launcher, **limits):
-        self.launcher, self.cell, self.fork, self.number, self.limits = launcher, launcher.make(), None, 0, limits
+    def __init__(self, launcher, network=0, **limits):
+        self.launcher, self.cell, self.fork, self.number, self.limits = launcher, launcher.make(network=network), None, 0, limits
         self.cell.launcher.send(start_message(self.cell.id, flags=1, **limits))
         self.init = Ends([self.cell.channel.detach(), self.cell.out, self.cell.err])
 
@@ -115,3 +115,9 @@ class Snapshot:
         if self.fork:
             self.fork.close()
             self.fork = None
+
+
+def sockets(fork):
+    """Of the whole network namespace, in every state: the lines of /proc/net, each as its state and its queues."""
+    tables = [fork.ask("read", f"/proc/net/{name}").split("|")[1:] for name in ("tcp", "tcp6", "udp", "udp6")]
+    return [line.split()[3:5] for table in tables for line in table if line.strip()]

@@ -19,6 +19,7 @@ import internet
 import test_launcher as base
 from control import Cell, text
 from internet import HOST, HOST6, LAN_HOST, LAN_PEER, PORT, PUBLIC, PUBLIC6, PUBLIC_TOO, SPECIAL, SPECIAL6
+from snapshots import SNAPSHOT_HOST, Snapshot, sockets
 
 WALLS = os.path.join(os.path.dirname(control.LAUNCHER), "flint-launcher-walls")
 BLOCKED = "EHOSTUNREACH"
@@ -527,6 +528,25 @@ def what_is_missing_is_said_and_refused(world):
             launcher.expect(number, "READY")
         finally:
             launcher.close()
+
+
+@test
+def what_a_fork_had_unsent_is_gone_with_it(world):
+    """Nobody reads at the other end: the kernel would keep such sockets, and their bytes in the cell's memory, for minutes after their process."""
+    with Network(world) as network:
+        network.launcher.zygote, _ = network.launcher.boot_zygote(SNAPSHOT_HOST)
+        snapshot = Snapshot(network.launcher, network=1, memory=128)
+        fork = snapshot.begin()
+        for turn in range(4):
+            assert sockets(fork) == []
+            sent = fork.ask("pour", PUBLIC, 8)
+            assert int(sent) > 8 << 20, sent
+            held = sockets(fork)
+            assert len(held) >= 8 and sum(int(queues.split(":")[0], 16) for _, queues in held) > 1 << 20, held
+            began = time.monotonic()
+            fork = snapshot.renew()
+            print(f"    {int(sent) / 1e6:.0f} MB sent; renewed in {(time.monotonic() - began) * 1e3:.0f} ms")
+        snapshot.finish()
 
 
 # ---- what it costs ----

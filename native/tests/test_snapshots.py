@@ -1,6 +1,7 @@
 """Snapshots, driven as a worker drives them. Ends with "N passed, N failed, N skipped"; names as arguments choose tests."""
 import os
 import re
+import shutil
 import signal
 import statistics
 import struct
@@ -11,7 +12,7 @@ import interpreters
 import test_launcher as launcher_tests
 from control import KILL, RENEW, SNAPSHOT, head
 from interpreters import Function
-from snapshots import SNAPSHOT_HOST, Gone, Snapshot
+from snapshots import SNAPSHOT_HOST, Gone, Snapshot, sockets
 from test_launcher import ALL, LIMITED, descendants, eventually
 
 launcher_tests.TESTS.clear()
@@ -283,6 +284,19 @@ def a_fork_bomb_is_over_when_the_next_fork_begins(world, launcher):
     snapshot.finish()
 
 
+@test(*ALL)
+def no_socket_is_left_when_the_next_fork_begins(world, launcher):
+    snapshot = Snapshot(launcher)
+    fork = snapshot.begin()
+    for _ in range(3):
+        assert sockets(fork) == []
+        assert fork.ask("closed", 60) == "60"
+        call(fork, "socket", 2, 2, 0)
+        assert [state for state, _ in sockets(fork)].count("06") >= 40, sockets(fork)  # the first page of each table
+        fork = snapshot.renew()
+    snapshot.finish()
+
+
 # ---- hostile templates ----
 
 def failure(snapshot):
@@ -400,6 +414,27 @@ def what_forks_would_share_or_lose_is_named(world, launcher):
         assert all(re.search(pattern, f) for f in event.findings), (name, event.findings)
         assert (len(event.findings) == 32) == (name == "many"), (name, event.findings)
         snapshot.finish()
+
+
+@test(*ALL)
+def a_process_whose_program_cannot_be_read_hides_from_nobody(world, launcher):
+    """/proc does not show it to PID 1: the program is of the host's root, whom PID 1 is not."""
+    hidden = os.path.join(world.code, "code", "unreadable")
+    shutil.copy("/bin/sleep", hidden)
+    os.chmod(hidden, 0o711)
+    snapshot = Snapshot(launcher)
+    pid = snapshot.ask("spawn", "/var/task/unreadable", 1000)
+    event = snapshot.request()
+    assert event.name == "UNSAFE" and event.findings == [f"a process ({pid}, of a program that cannot be read) was started during init and is still there"], event
+    snapshot.finish()
+    snapshot = Snapshot(launcher)
+    fork = snapshot.begin()
+    before = len(descendants(launcher.process.pid))
+    for _ in range(3):
+        assert int(fork.ask("spawn", "/var/task/unreadable", 1000)) > 0
+        fork = snapshot.renew()
+        assert len(descendants(launcher.process.pid)) == before
+    snapshot.finish()
 
 
 @test(*ALL)

@@ -1,7 +1,9 @@
 // A function for the tests of snapshots: a zygote whose guest does what comes over its channel, a line of words each, and answers each with a line. The word "template" makes
 // it the template; each fork says "fork" and goes on the same way. Most of what is tried is the word "sys": any system call.
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -250,6 +252,49 @@ static void abstract_socket(const char *name, int take)
     say(result ? -1 : fd);
 }
 
+// Connections that are left open with all the bytes in them that they take: nobody reads what listens at 80 of the tests' internet.
+static void pour(const char *address, int connections)
+{
+    const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {inet_addr(address)}};
+    long all = 0;
+    for (int i = 0; i < connections; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        // With bytes unread it would end by a reset, at once.
+        if (connect(fd, (const struct sockaddr *)&to, sizeof to) || recv(fd, buffer, 100, 0) <= 0) {
+            say(-1);
+            return;
+        }
+        for (int idle = 0; idle < 20;) {
+            ssize_t put = send(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+            all += put > 0 ? put : 0;
+            idle = put > 0 ? 0 : idle + 1;
+            usleep(put > 0 ? 0 : 5000);
+        }
+    }
+    say(all);
+}
+
+// Connections of the cell to itself, in either family, that are over: each leaves a TIME_WAIT.
+static void wait_in_vain(int connections)
+{
+    for (int i = 0; i < connections; i++) {
+        struct sockaddr_in6 own = {.sin6_family = i % 2 ? AF_INET6 : AF_INET};
+        own.sin6_addr = in6addr_any; // of AF_INET, 0.0.0.0
+        socklen_t length = i % 2 ? sizeof own : sizeof(struct sockaddr_in);
+        struct sockaddr *address = (struct sockaddr *)&own;
+        int listener = socket(address->sa_family, SOCK_STREAM, 0), fd = socket(address->sa_family, SOCK_STREAM, 0);
+        if (bind(listener, address, length) || listen(listener, 1) || getsockname(listener, address, &length) || connect(fd, address, length)) {
+            say(-1);
+            return;
+        }
+        int accepted = accept(listener, NULL, NULL);
+        close(fd);
+        close(accepted);
+        close(listener);
+    }
+    say(connections);
+}
+
 static void list_descriptors(void)
 {
     size_t at = 0;
@@ -356,6 +401,13 @@ static int act(void)
         make_files();
     } else if (strcmp(word, "daemons") == 0) {
         daemons(atoi(first));
+    } else if (strcmp(word, "spawn") == 0) { // spawn PROGRAM ARGUMENT: once it runs
+        pid_t pid = vfork();
+        if (pid == 0) {
+            execl(first, first, second, (char *)NULL);
+            _exit(127);
+        }
+        say(pid);
     } else if (strcmp(word, "bomb") == 0) {
         bomb();
     } else if (strcmp(word, "memory") == 0) {
@@ -368,6 +420,10 @@ static int act(void)
         abstract_socket(first, 1);
     } else if (strcmp(word, "connect") == 0) {
         abstract_socket(first, 0);
+    } else if (strcmp(word, "pour") == 0) {
+        pour(first, atoi(second));
+    } else if (strcmp(word, "closed") == 0) {
+        wait_in_vain(atoi(first));
     } else if (strcmp(word, "descriptors") == 0) {
         list_descriptors();
     } else if (strcmp(word, "atfork") == 0) {
