@@ -13,4 +13,4 @@ del sys.path[0]
 if __name__ == "__main__":
     runtime.prepare(_here)
     runtime.serve()
-    runtime.run(3)
+    runtime.run()

@@ -1,7 +1,11 @@
 """Finds the handler (Lambda's rules: module.function, module path with dots or slashes)."""
 
+import _frozen_importlib as _bootstrap
+import _frozen_importlib_external as _external
+import _imp
 import os
 import sys
+from _io import FileIO
 
 from .errors import Fault, message_of
 
@@ -14,17 +18,12 @@ def python_path(environment):
     return [entry for entry in environment.get("PYTHONPATH", "").split(":") if entry]
 
 
-def directories(task_root, environment):
-    """All whose modules come before the standard library's."""
-    return [task_root, *_LAYERS, *python_path(environment)]
-
-
-def give_way(places, keep):
+def give_way(task_root, environment, keep):
     """
-    Forgets the modules outside of `keep` that these directories have too: the function's own queue.py or secrets/ is what it means by
-    that name, whatever a zygote has imported.
+    Forgets the modules outside of `keep` that are in the directories whose modules come before the standard library's: the function's own queue.py or secrets/ is
+    what it means by that name, whatever a zygote has imported.
     """
-    for place in places:
+    for place in [task_root, *_layers(), *python_path(environment)]:
         try:
             entries = os.listdir(place)
         except OSError:
@@ -40,9 +39,14 @@ def _is_package(place, name):
     return any(os.path.exists(f"{place}/{name}/__init__{ending}") for ending in _ENDINGS)
 
 
+def _layers():
+    # Asked for with access, which raises nothing where there is none, as is usual.
+    return [layer for layer in _LAYERS if os.access(layer, os.F_OK)] if os.access(_LAYERS[-1], os.F_OK) else []
+
+
 def set_path(task_root):
     """The code first, then layers, then what the interpreter and PYTHONPATH gave."""
-    wanted = [task_root, *(layer for layer in _LAYERS if os.path.isdir(layer))]
+    wanted = [task_root, *_layers()]
     sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
     try:
         os.chdir(task_root)
@@ -50,7 +54,7 @@ def set_path(task_root):
         pass
 
 
-def load(handler):
+def load(handler, task_root):
     """The callable. Raises Fault for what Lambda has codes for, and whatever the module raises while it is run."""
     try:
         module_path, function_name = handler.rsplit(".", 1)
@@ -59,7 +63,7 @@ def load(handler):
     module_name = module_path.replace("/", ".")
     if module_name in sys.builtin_module_names:
         raise Fault("ImportError", "Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module_path} as a handler module")
-    module = _import(module_name, module_path)
+    module = _import(module_name, module_path, task_root)
     try:
         function = getattr(module, function_name)
     except AttributeError:
@@ -69,14 +73,49 @@ def load(handler):
     return function
 
 
-def _import(module_name, module_path):
+def _import(module_name, module_path, task_root):
     try:
         if not module_name or module_name[0] == ".":
             raise ImportError(f"No module named '{module_name}'")
-        __import__(module_name)
-        return sys.modules[module_name]
+        module = _import_file(module_name, task_root)
+        if module is None:
+            __import__(module_name)
+            module = sys.modules[module_name]
+        return module
     except ImportError as error:
         raise Fault("ImportError", "Runtime.ImportModuleError", f"Unable to import module '{module_path}': {message_of(error)}") from None
     except SyntaxError as error:
         trace = [f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").rstrip()}']
         raise Fault("SyntaxError", "Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_path}': {message_of(error)}", trace) from None
+
+
+def _import_file(name, task_root):
+    """
+    The module of a plain file at the top of the code, without Python's search for it, which costs as much as a small function itself. None where the search
+    could find another than this file, or bytecode of it; then the search decides.
+    """
+    if "." in name or name in sys.modules or sys.path[0] != task_root or _imp.is_frozen(name) or sys.pycache_prefix is not None or sys.flags.optimize:
+        return None
+    try:
+        entries = os.listdir(task_root)
+        if "__pycache__" in entries or any(entry.partition(".")[0] == name for entry in entries if entry != name + ".py"):
+            return None
+        path = f"{task_root}/{name}.py"
+        with FileIO(path) as file:
+            source = file.readall()
+    except OSError:
+        return None
+    spec = _bootstrap.ModuleSpec(name, _external.SourceFileLoader(name, path), origin=path)
+    spec.has_location = True
+    spec.cached = f"{task_root}/__pycache__/{name}.{sys.implementation.cache_tag}.pyc"
+    module = _bootstrap.module_from_spec(spec)
+    spec._initializing = True
+    sys.modules[name] = module
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+        return sys.modules[name]
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    finally:
+        spec._initializing = False

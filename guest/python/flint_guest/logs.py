@@ -7,6 +7,9 @@ import sys
 STDOUT = 1
 STDERR = 2
 
+# Looked up in what os.environ keeps: asking itself for what is not there raises and catches an exception.
+_FORMAT = os.environ.encodekey("AWS_LAMBDA_LOG_FORMAT")
+_LEVEL = os.environ.encodekey("AWS_LAMBDA_LOG_LEVEL")
 _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50, "FATAL": 50}
 # What a LogRecord has of its own; anything else was given as extra=.
 _RECORD_FIELDS = frozenset((
@@ -49,6 +52,8 @@ class Logs:
         self._channel = channel
         self.request_id = ""
         self.json = False
+        self._level = None
+        self._configured = None  # the logging package that has our handler
         self.stdout = _open(channel, STDOUT)
         self.stderr = _open(channel, STDERR)
 
@@ -58,7 +63,10 @@ class Logs:
 
     def configure(self):
         """Reads the function's log settings; the root logger is set up once the function imports logging."""
-        self.json = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+        variables = os.environ._data
+        self.json = variables.get(_FORMAT, b"").upper() == b"JSON"
+        level = variables.get(_LEVEL)
+        self._level = None if level is None else _LEVELS.get(os.fsdecode(level).upper())
         logging = sys.modules.get("logging")
         if logging is not None:
             self.configure_logging(logging)
@@ -102,14 +110,14 @@ class Logs:
 
     def configure_logging(self, logging):
         """One handler on the root logger, as Lambda's runtime has it. A level only where the function asks for one."""
-        root = logging.getLogger()
-        if any(getattr(handler, "_flint", False) for handler in root.handlers):
-            return
-        handler = _make_handler(logging, self)
-        level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-        if level in _LEVELS:
-            root.setLevel(_LEVELS[level])
-        root.addHandler(handler)
+        self.add_handler(logging)
+        if self._level is not None:
+            logging.root.setLevel(self._level)
+
+    def add_handler(self, logging):
+        if logging is not self._configured:
+            self._configured = logging
+            logging.root.addHandler(_make_handler(logging, self))
 
 
 class _LoggingHook:
@@ -149,8 +157,6 @@ def _make_handler(logging, logs):
     import time
 
     class LambdaHandler(logging.Handler):
-        _flint = True
-
         def emit(self, record):
             try:
                 logs.event(self.format(record))

@@ -135,14 +135,18 @@ class Channel:
         return whole
 
     def hold(self):
-        """The next fork is a snapshot's: its stream is its own."""
+        """The next fork is the zygote's or a snapshot's: its stream is its own."""
         self._held = True
+
+    def release(self):
+        """In that fork."""
+        self._held = False
 
     def renew(self):
         """In a snapshot's fork, on a new stream of the same number."""
         os.set_inheritable(self._fd, False)
         self._rest = b""
-        self._held = False
+        self.release()
 
     def detach(self):
         """In a forked child: the stream is the parent's alone; what the child prints goes to its raw streams."""

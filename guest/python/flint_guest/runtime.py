@@ -13,8 +13,10 @@ from .context import LambdaContext
 from .logs import Logs
 
 PROTOCOL_FAULT = 130
+READY_START = b'{"protocol":1,"runtime":"python%d.%d","pid":' % sys.version_info[:2]
 _TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
 _TRACE_KEY = os.environ.encodekey(_TRACE_VARIABLE)
+_TZ = os.environ.encodekey("TZ")
 
 
 def prepare():
@@ -23,24 +25,26 @@ def prepare():
     codec.loads(codec.dumps({"warm": [1, 2.5, "\u00e9", None, True]}))
 
 
-def run(fd, native=None, give_way=None):
-    """
-    Serves the worker until it closes the stream. Never returns. In a fork `native` is the zygote's module, and `give_way(directories)` takes
-    back the zygote's imports for which these have modules of the same names.
-    """
+def run(fd):
+    """Serves the worker until it closes the stream. Never returns."""
     os.set_inheritable(fd, False)
     channel = protocol.Channel(fd)
     os.register_at_fork(after_in_child=channel.detach)
+    channel.ready(READY_START + b"%d}" % os.getpid())
+    serve(channel, Logs(channel))
+
+
+def serve(channel, logs, native=None, give_way=None):
+    """As run does, from READY on. In a fork `native` is the zygote's module, and `give_way(init)` takes back those of the zygote's imports that this function replaces."""
     try:
-        live(channel, native, give_way)
+        live(channel, logs, native, give_way)
     except protocol.ProtocolError:
         os._exit(PROTOCOL_FAULT)
     os._exit(0)
 
 
-def live(channel, native, give_way):
+def live(channel, logs, native, give_way):
     """A guest from READY to the end of the stream."""
-    channel.ready(codec.dumps({"protocol": 1, "runtime": "python%d.%d" % sys.version_info[:2], "pid": os.getpid()}))
     init = _receive_init(channel)
     if init is None:
         return
@@ -49,8 +53,7 @@ def live(channel, native, give_way):
     environment = init["environment"]
     if environment is not None:
         _apply_environment(environment)
-        give_way(loader.directories(init["taskRoot"], environment))
-    logs = Logs(channel)
+        give_way(init)
     logs.install()
     handler = _init(channel, logs, init)
     failure = None
@@ -74,7 +77,7 @@ def _init(channel, logs, init):
     logs.configure()
     try:
         loader.set_path(init["taskRoot"])
-        handler = loader.load(init["handler"])
+        handler = loader.load(init["handler"], init["taskRoot"])
     except SystemExit:
         logs.flush()
         raise
@@ -191,13 +194,17 @@ def _set_trace(trace_id):
 def _apply_environment(environment):
     """After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork")."""
     variables = os.environ
-    timezone = variables.get("TZ")
-    for name in [name for name in variables if name not in environment]:
-        del variables[name]
-    for name, value in environment.items():
-        if variables.get(name) != value:
-            variables[name] = value
-    if variables.get("TZ") != timezone:
+    # What os.environ keeps, in its encoding: asking os.environ itself raises and catches an exception for every new name.
+    encoded, encode = variables._data, variables.encodekey
+    wanted = {encode(name): encode(value) for name, value in environment.items()}
+    timezone = encoded.get(_TZ)
+    for name in [name for name in encoded if name not in wanted]:
+        del variables[variables.decodekey(name)]
+    for name, value in wanted.items():
+        if encoded.get(name) != value:
+            os.putenv(name, value)
+            encoded[name] = value
+    if encoded.get(_TZ) != timezone:
         import time
 
         time.tzset()

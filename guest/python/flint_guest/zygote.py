@@ -6,9 +6,12 @@ loaded and run in the forks; what is random, of a tenant or open must not be her
 import gc
 import importlib
 import os
+import posix
 import sys
+from time import time
 
 from . import codec, loader, protocol, runtime
+from .logs import Logs
 
 # What functions commonly import and pay milliseconds for, as far as importing it starts nothing, opens nothing and draws nothing (multiprocessing draws a key). Each
 # megabyte that is loaded here costs every fork some 30 us.
@@ -20,9 +23,14 @@ _MODULES = (
     "types", "typing", "urllib.error", "urllib.parse", "urllib.request", "uuid", "warnings", "weakref", "zlib", "zoneinfo",
 )
 _REHEARSALS = 3
+_CHANNEL = 3
+# Whose fork handlers a fork of a zygote need not run, which has one thread and holds no lock: they make locks anew, forget threads, and seed what serve seeds.
+_KNOWN_HANDLERS = frozenset(("concurrent.futures.thread", "logging", "random", "threading"))
 
 _native = None
+_guest = None
 _of_exec_mode = frozenset()
+_handlers = set()
 
 
 def prepare(directory):
@@ -31,38 +39,65 @@ def prepare(directory):
     gc.disable()
     runtime.prepare()
     _of_exec_mode = frozenset(sys.modules)
+    _import_modules()
+    _native = _load_native(directory)
+    for number in range(_REHEARSALS):
+        _rehearse(directory, number)
+    _become_bootstrap(directory)
+    _prepare_guest()
+    gc.collect()
+    gc.freeze()
+
+
+def _import_modules():
+    register, os.register_at_fork = os.register_at_fork, _register_at_fork
     for name in _MODULES:
         try:
             importlib.import_module(name)
         except ImportError:
             # An optional part that this interpreter was built or packaged without.
             pass
-    _native = _load_native(directory)
-    for number in range(_REHEARSALS):
-        _rehearse(directory, number)
-    _become_bootstrap(directory)
-    gc.collect()
-    gc.freeze()
+    os.register_at_fork = register
+
+
+def _register_at_fork(**handlers):
+    """Notes whose handlers there are."""
+    posix.register_at_fork(**handlers)
+    _handlers.add(sys._getframe(1).f_globals["__name__"])
+
+
+def _prepare_guest():
+    """What a fork begins with, of the descriptor that it will have."""
+    global _guest
+    channel = protocol.Channel(_CHANNEL)
+    logs = Logs(channel)
+    logs.add_handler(sys.modules["logging"])
+    os.register_at_fork(after_in_child=channel.detach)
+    channel.hold()
+    _guest = channel, logs
 
 
 def serve():
-    """Waits for requests. Returns in each fork."""
-    _native.serve()
+    """Waits for requests. Returns in each fork, which has said READY and has something to read."""
+    import _random
+    import random
+
+    _native.serve(runtime.READY_START, not _handlers <= _KNOWN_HANDLERS)
+    # What the random module does after a fork, without its Python code.
+    _random.Random.seed(random._inst)
     gc.enable()
 
 
-def run(fd):
+def run():
     """A fork's life, as bootstrap.py's."""
-    import logging
+    channel, logs = _guest
+    channel.release()
+    sys.modules["logging"]._startTime = time()
+    runtime.serve(channel, logs, _native, _give_way)
 
-    logging._startTime = _now()
-    runtime.run(fd, _native, lambda directories: loader.give_way(directories, _of_exec_mode))
 
-
-def _now():
-    import time
-
-    return time.time()
+def _give_way(init):
+    loader.give_way(init["taskRoot"], init["environment"], _of_exec_mode)
 
 
 def _load_native(directory):
@@ -89,7 +124,8 @@ def _rehearse(directory, number):
     try:
         worker.sendall(_script(code))
         worker.shutdown(socket.SHUT_WR)
-        runtime.live(channel, None, lambda directories: loader.give_way(directories, _of_exec_mode))
+        channel.ready(runtime.READY_START + b"2}")
+        runtime.live(channel, Logs(channel), None, _give_way)
     finally:
         answers = bytearray()
         guest.close()
