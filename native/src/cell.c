@@ -158,9 +158,9 @@ struct ends cell_make_ends(const struct cell_birth *birth, int worker[CELL_READY
     return ends;
 }
 
-static struct ends report_ready(const struct cell_birth *birth)
+static struct ends report_ready(const struct cell_birth *birth, uint32_t link)
 {
-    struct cell_news news = {.kind = CELL_READY};
+    struct cell_news news = {.kind = CELL_READY, .number = birth->wires >= 0 && wall_stands(WALL_NET) ? egress_address(link) : 0};
     int fds[CELL_READY_FDS + CELL_GUEST_FDS], control[2] = {-1, -1};
     size_t count = CELL_READY_FDS;
     struct ends ends = cell_make_ends(birth, fds);
@@ -354,7 +354,7 @@ _Noreturn void cell_run(const struct cell_birth *birth)
     set_dumpable(birth, birth->forked);
     uint32_t link = 0;
     enter_namespaces(birth, &link);
-    struct ends ends = report_ready(birth);
+    struct ends ends = report_ready(birth, link);
     if (birth->forked) {
         close(ends.null);
         attend(birth, &ends, link);

@@ -17,7 +17,7 @@ struct cell_news {
     uint32_t kind;
     int32_t error;          // FAILED
     uint32_t code, signal;  // EXITED, FORK_EXITED
-    uint32_t number;        // FORKED, which has CELL_READY_FDS descriptors, and FORK_EXITED
+    uint32_t number;        // FORKED, which has CELL_READY_FDS descriptors, and FORK_EXITED; READY: its address, 0 without a network
     char phase[16];         // FAILED
     char message[256];
 };

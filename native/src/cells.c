@@ -215,6 +215,7 @@ void cells_ready(struct loop *loop, struct cell *cell)
     message_begin(&message, OP_READY, cell->id);
     message_u32(&message, cell->slot);
     message_u32(&message, (uint32_t)cell->init.pid);
+    message_u32(&message, cell->address);
     tell(loop, &message, all, (size_t)(CELL_READY_FDS - 1 + more));
 }
 
@@ -274,6 +275,7 @@ void cells_news(struct loop *loop, struct cell *cell)
             return;
         }
         if (news.kind == CELL_READY && count == CELL_READY_FDS + (cell->zygote ? CELL_GUEST_FDS : 0) && cell->state == CELL_MAKING) {
+            cell->address = news.number;
             init_ready(loop, cell, fds);
             continue;
         }

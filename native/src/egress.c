@@ -142,6 +142,12 @@ static int ask_warden(int wires, const struct wire_request *request, int network
     return result;
 }
 
+uint32_t egress_address(uint32_t number)
+{
+    const struct address address = plan_cell(number);
+    return (uint32_t)address.bytes[0] << 24 | (uint32_t)address.bytes[1] << 16 | (uint32_t)address.bytes[2] << 8 | address.bytes[3];
+}
+
 int egress_forget(int wires, uint32_t number)
 {
     const struct wire_request request = {.kind = WIRE_FORGET, .number = number};

@@ -33,5 +33,7 @@ void egress_start(struct egress *egress, const struct egress_options *options, s
 int egress_wire(int wires, uint32_t *number);
 // The same later: what the cell's processes have sent and received is forgotten, so that no answer to it comes in any more. Returns when it is.
 int egress_forget(int wires, uint32_t number);
+// What a cell of this number has: IPv4, the first byte the highest.
+uint32_t egress_address(uint32_t number);
 // The text of /etc/resolv.conf: the same in every root, since a zygote's libraries may have read it before its guests have a network.
 extern const char egress_resolv_conf[];

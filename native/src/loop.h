@@ -50,6 +50,7 @@ struct cell {
     struct child init; // its PID 1
     struct child guest; // forked from a zygote
     bool egress;
+    uint32_t address;   // of its link; 0 without one
     uint32_t zygote;    // the id of that zygote; 0: the guest is exec'ed by PID 1
     bool entered;       // the forked guest is in its cell
     struct cell *fork_next; // among those that wait for their zygote

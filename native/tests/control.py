@@ -50,7 +50,7 @@ class Event:
         if self.op == HELLO:
             self.hello = json.loads(string(0)[0])
         elif self.op == READY:
-            self.uid, self.pid = struct.unpack_from("<II", body)
+            self.uid, self.pid, self.address = struct.unpack_from("<III", body)
         elif self.op == FAILED:
             self.phase, at = string(0)
             self.errno, = struct.unpack_from("<I", body, at)
@@ -190,7 +190,7 @@ class Launcher:
 class Cell:
     def __init__(self, launcher, ready, zygote=None):
         self.zygote = launcher.zygote if zygote is None else zygote
-        self.launcher, self.id, self.uid, self.pid = launcher, ready.cell, ready.uid, ready.pid
+        self.launcher, self.id, self.uid, self.pid, self.address = launcher, ready.cell, ready.uid, ready.pid, ready.address
         self.channel = socket.socket(fileno=ready.fds[0])
         self.out, self.err = ready.fds[1], ready.fds[2]
         self.extra = dict(zip(launcher.hello["descriptors"], ready.fds[3:]))

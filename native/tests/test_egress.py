@@ -159,6 +159,8 @@ def names_are_asked_of_the_worker(world):
                 records = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(PUBLIC) if a else b""
                 network.udp.sendto(question[:2] + struct.pack(">HHHHH", 0x8180, 1, int(a), 0, 0) + question[12:end] + records, peer)
         guest.address = guest.addresses()[0]
+        assert socket.inet_ntoa(struct.pack(">I", guest.cell.address)) == guest.address
+        assert network.guest(network=0).cell.address == 0
         thread = threading.Thread(target=answer)
         thread.start()
         try:

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Net;
 using System.Net.Sockets;
 using Flint.Runtime.Sandboxing;
 
@@ -29,6 +31,9 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
     /// <summary>Hears of forks and failures once it is set.</summary>
     public SnapshotTemplate? Template { get; set; }
 
+    /// <summary>Called once, on the event thread, before <see cref="Gone"/> completes; not for a cell that was gone when it was set. Must not block.</summary>
+    public Action? WhenGone { get; set; }
+
     /// <summary>Neither it nor the guest that waits in it has ended.</summary>
     public bool IsAlive => !_exited.Task.IsCompleted && !_gone.Task.IsCompleted;
 
@@ -39,6 +44,10 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
     public Task Gone => _gone.Task;
 
     public bool WasReady { get; private set; }
+
+    /// <summary>Where its DNS questions come from; null without a network.</summary>
+    public IPAddress? Address { get; private set; }
+
     public Socket? Channel { get; private set; }
     public int StdoutDescriptor { get; private set; } = -1;
     public int StderrDescriptor { get; private set; } = -1;
@@ -58,13 +67,17 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
     public void MarkKilled() => _killed = true;
 
     /// <summary>Takes the descriptors out of the list.</summary>
-    public void OnReady(List<int> descriptors, IReadOnlyList<string> names)
+    /// <param name="descriptors">As they came.</param>
+    /// <param name="names">Of those beyond the first three.</param>
+    /// <param name="address">IPv4, its first byte the highest; 0 without a network.</param>
+    public void OnReady(List<int> descriptors, IReadOnlyList<string> names, uint address = 0)
     {
         if (descriptors.Count != 3 + names.Count)
         {
             throw new InvalidDataException($"The launcher sent {descriptors.Count} descriptors with READY instead of {3 + names.Count}.");
         }
 
+        Address = address == 0 ? null : new IPAddress(BinaryPrimitives.ReverseEndianness(address));
         Channel = new Socket(new SafeSocketHandle(descriptors[0], ownsHandle: true));
         StdoutDescriptor = descriptors[1];
         StderrDescriptor = descriptors[2];
@@ -96,6 +109,7 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
             Settle();
         }
 
+        WhenGone?.Invoke();
         // Killed with its cell for what it did with its own means of being forked: nobody else's fault.
         _exited.TrySetResult(Failure is { IsTheTemplates: true } ? SandboxExits.Of(0, 9, outOfMemory: false, _killed) : SandboxExits.Lost);
         if (leftover is null)

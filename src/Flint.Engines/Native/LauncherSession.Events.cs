@@ -90,7 +90,9 @@ internal sealed partial class LauncherSession
         switch (message.Op)
         {
             case LauncherOp.Ready:
-                cell.OnReady(descriptors, Hello.Descriptors);
+                _ = message.ReadNumber(); // its uid
+                _ = message.ReadNumber(); // the pid of its PID 1
+                cell.OnReady(descriptors, Hello.Descriptors, message.ReadNumber());
                 break;
             case LauncherOp.Failed:
                 var phase = message.ReadString();

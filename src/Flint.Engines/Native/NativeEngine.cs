@@ -60,6 +60,9 @@ internal sealed partial class NativeEngine : ISandboxEngine
     /// <summary>For tests: the present launcher's zygotes.</summary>
     internal IReadOnlyCollection<ZygoteKeeper> Zygotes => _current?.Zygotes ?? [];
 
+    /// <summary>For tests: whose questions the present launcher's sandboxes ask.</summary>
+    internal DnsAskers? Askers => _current?.Askers;
+
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         var files = NativeFiles.Find(_settings.Options);
@@ -120,6 +123,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
         var sandbox = Open(launcher.Session, cell, start);
         try
         {
+            launcher.NoteAsker(cell, spec);
             launcher.Session.StartGuest(cell, new GuestStart
             {
                 Snapshot = spec.Snapshot,

@@ -38,6 +38,8 @@ internal sealed class NativeLauncher : IAsyncDisposable
 
     public CellStock Stock { get; }
 
+    public DnsAskers Askers { get; } = new();
+
     public IReadOnlyCollection<ZygoteKeeper> Zygotes => _keepers.Values;
 
     /// <summary>Takes over the session, also when it fails. The zygotes boot side by side in the background.</summary>
@@ -91,6 +93,21 @@ internal sealed class NativeLauncher : IAsyncDisposable
         }
     }
 
+    /// <summary>Says whose the DNS questions of this cell are, until it is gone. Before its START.</summary>
+    public void NoteAsker(Cell cell, SandboxSpec spec)
+    {
+        if (cell.Address is { } address)
+        {
+            // The spec names no function; those of one tenant that run the same code count as one.
+            Askers.Add(address, $"{spec.TenantId}/{spec.CodeDirectory}");
+            cell.WhenGone = () => Askers.Remove(address);
+            if (cell.Gone.IsCompleted)
+            {
+                Askers.Remove(address);
+            }
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         // Aborted, not waited for: a zygote that boots dies with the launcher.
@@ -114,7 +131,7 @@ internal sealed class NativeLauncher : IAsyncDisposable
     {
         if (Session.Hello.Egress && await Session.DnsSockets.WaitAsync(cancellationToken) is { } sockets)
         {
-            _names = new DnsForwarder(sockets.Udp, sockets.Tcp, DnsResolvers.From(options, _time), _time, loggers.CreateLogger<DnsForwarder>());
+            _names = new DnsForwarder(sockets.Udp, sockets.Tcp, DnsResolvers.From(options, _time), Askers, _time, loggers.CreateLogger<DnsForwarder>());
         }
     }
 

@@ -34,6 +34,20 @@ public sealed class FakeLauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task It_is_known_whose_the_questions_from_an_address_are_while_the_sandbox_lives()
+    {
+        await using var engine = await _host.StartAsync("");
+        var sandbox = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
+
+        var (address, function) = engine.Askers!.All.ShouldHaveSingleItem();
+        address.ToString().ShouldStartWith("198.18.1.");
+        function.ShouldBe($"{_host.Spec().TenantId}/{_host.Spec().CodeDirectory}");
+
+        await sandbox.DestroyAsync().WaitAsync(Limit);
+        engine.Askers.All.ShouldBeEmpty();
+    }
+
+    [Fact]
     public async Task Output_that_nobody_listens_to_waits_for_its_listener()
     {
         await using var engine = await _host.StartAsync("");

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
@@ -7,99 +8,136 @@ namespace Flint.Engines.Native.Egress;
 
 /// <summary>
 /// Answers the sandboxes' DNS questions by asking the host's resolvers, which sandboxes cannot reach: it passes messages on and reads no more of them than
-/// their header and question. So many at a time, so many of one sandbox; what is beyond is dropped, as a busy server does. Ends with its sockets.
+/// their header and question. One reader takes what comes and never waits for an answer; for what finds no place (<see cref="DnsPlaces"/>) it says "server
+/// failure" at once, and closes a connection. Ends with its sockets.
 /// </summary>
 internal sealed partial class DnsForwarder : IAsyncDisposable
 {
+    /// <summary>Questions over UDP: each has a socket and 8 KB for 2 seconds per resolver at most.</summary>
+    internal const int UdpPlaces = 512;
+    /// <summary>A name is two questions (A, AAAA), so 16 lookups at once; c-ares and libuv ask four.</summary>
+    internal const int UdpPlacesPerSandbox = 32;
+    /// <summary>Connections, which come for long answers only and may stay for ten seconds without a word.</summary>
+    internal const int TcpPlaces = 128;
+    internal const int TcpPlacesPerSandbox = 4;
     private const int MaxQuestionBytes = 4096;
     private const int MaxUdpAnswerBytes = 4096; // what most servers send at most; longer ones are asked for over TCP
-    private const int UdpPlaces = 128;
-    private const int UdpPlacesPerSandbox = 32;
-    private const int TcpPlaces = 32;
-    private const int TcpPlacesPerSandbox = 4;
     private const int QuestionsPerConnection = 100;
-    /// <summary>Of one resolver; libc in a sandbox waits 3 seconds for all of them and asks twice.</summary>
-    private static readonly TimeSpan AnswerLimit = TimeSpan.FromSeconds(2);
+    private const int FailuresWithoutPause = 16;
     private static readonly TimeSpan ConnectionLimit = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PauseAfterFailures = TimeSpan.FromSeconds(1);
     private readonly Socket _udp;
     private readonly Socket _tcp;
-    private readonly DnsResolvers _resolvers;
+    private readonly DnsQuestions _questions;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly DnsLimits _udpLimits = new(UdpPlacesPerSandbox);
-    private readonly DnsLimits _tcpLimits = new(TcpPlacesPerSandbox);
+    private readonly DnsPlaces _udpPlaces;
+    private readonly DnsPlaces _tcpPlaces;
     private readonly CancellationTokenSource _stopping = new();
-    private readonly Task _places;
+    private readonly TaskCompletionSource _served = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _users = 2; // the two readers and whatever they have let in; the last completes _served
 
     /// <param name="udp">Bound where the sandboxes ask.</param>
     /// <param name="tcp">Listening where the sandboxes ask.</param>
     /// <param name="resolvers">Who knows.</param>
+    /// <param name="askers">Who asks.</param>
     /// <param name="time">For limits of time.</param>
     /// <param name="logger">Hears of failures of this host's side only: names are the functions' own business.</param>
-    public DnsForwarder(Socket udp, Socket tcp, DnsResolvers resolvers, TimeProvider time, ILogger logger)
+    public DnsForwarder(Socket udp, Socket tcp, DnsResolvers resolvers, DnsAskers askers, TimeProvider time, ILogger logger)
     {
-        (_udp, _tcp, _resolvers, _time, _logger) = (udp, tcp, resolvers, time, logger);
-        _places = Task.WhenAll(
-            Enumerable.Range(0, UdpPlaces).Select(_ => RepeatAsync(ServeUdpAsync))
-                .Concat(Enumerable.Range(0, TcpPlaces).Select(_ => RepeatAsync(ServeTcpAsync))));
+        (_udp, _tcp, _time, _logger) = (udp, tcp, time, logger);
+        _questions = new DnsQuestions(resolvers, time, logger);
+        _udpPlaces = new DnsPlaces(UdpPlaces, UdpPlacesPerSandbox, askers);
+        _tcpPlaces = new DnsPlaces(TcpPlaces, TcpPlacesPerSandbox, askers);
+        Ended = Task.WhenAll(RepeatAsync(ReadQuestionsAsync), RepeatAsync(AcceptConnectionsAsync), _served.Task);
     }
 
     /// <summary>Completes when nothing is served any more.</summary>
-    public Task Ended => _places;
+    public Task Ended { get; }
 
     public async ValueTask DisposeAsync()
     {
         await _stopping.CancelAsync();
-        await _places;
+        await Ended;
         _stopping.Dispose();
     }
 
-    /// <summary>One place: serves one question or connection after the other. A broken socket must not spin, and one sandbox's broken connection ends no place.</summary>
-    private async Task RepeatAsync(Func<CancellationToken, Task> serve)
+    /// <summary>A broken socket must not spin, and what one sandbox breaks must not make others wait.</summary>
+    private async Task RepeatAsync(Func<Progress, CancellationToken, Task> read)
     {
         var token = _stopping.Token;
-        while (!token.IsCancellationRequested)
+        var progress = new Progress();
+        try
         {
-            try
+            while (!token.IsCancellationRequested)
             {
-                await serve(token);
+                try
+                {
+                    await read(progress, token);
+                }
+                catch (Exception exception) when (!IsEnd(exception, token))
+                {
+                    if (++progress.Failures > FailuresWithoutPause)
+                    {
+                        LogReadFailed(_logger, exception);
+                        await Task.Delay(PauseAfterFailures, _time, token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                    }
+                }
             }
-            catch (Exception exception) when (IsEnd(exception, token))
-            {
-                return;
-            }
-            catch (Exception exception)
-            {
-                LogPlaceFailed(_logger, exception);
-                await Task.Delay(PauseAfterFailure, _time, token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
+        }
+        catch (Exception exception) when (IsEnd(exception, token))
+        {
+            // Its socket's end, or ours.
+        }
+        finally
+        {
+            Release();
         }
     }
 
-    private async Task ServeUdpAsync(CancellationToken cancellationToken)
+    private async Task ReadQuestionsAsync(Progress progress, CancellationToken cancellationToken)
     {
-        var question = new byte[MaxQuestionBytes];
-        var answer = new byte[MaxUdpAnswerBytes + 1];
+        var packet = new byte[MaxQuestionBytes + 1];
         var anyone = new IPEndPoint(IPAddress.Any, 0);
         while (true)
         {
-            var received = await _udp.ReceiveFromAsync(question, anyone, cancellationToken);
+            var received = await _udp.ReceiveFromAsync(packet, anyone, cancellationToken);
+            progress.Failures = 0;
             var asker = (IPEndPoint)received.RemoteEndPoint;
-            var asked = question.AsMemory(0, received.ReceivedBytes);
-            if (!DnsMessage.IsQuestion(asked.Span) || !_udpLimits.TryEnter(asker.Address))
+            var asked = packet.AsMemory(0, received.ReceivedBytes);
+            if (asked.Length > MaxQuestionBytes || !DnsMessage.IsQuestion(asked.Span))
             {
                 continue;
             }
 
-            try
+            if (_udpPlaces.TryEnter(asker.Address) is { } place)
             {
-                await ReplyAsync(await AnswerUdpAsync(asked, answer, cancellationToken), asker, cancellationToken);
+                Interlocked.Increment(ref _users);
+                _ = ServeQuestionAsync(asked.ToArray(), asker, place, cancellationToken); // counted in _users
             }
-            finally
+            else
             {
-                _udpLimits.Leave(asker.Address);
+                await ReplyAsync(DnsQuestions.Error(asked, DnsMessage.ServerFailure), asker, cancellationToken);
             }
+        }
+    }
+
+    private async Task ServeQuestionAsync(byte[] question, IPEndPoint asker, DnsPlace place, CancellationToken cancellationToken)
+    {
+        var answer = ArrayPool<byte>.Shared.Rent(MaxUdpAnswerBytes + 1);
+        try
+        {
+            await ReplyAsync(await _questions.AnswerUdpAsync(question, answer.AsMemory(0, MaxUdpAnswerBytes + 1), cancellationToken), asker, cancellationToken);
+        }
+        catch (Exception exception)
+        {
+            LogUnlessEnd(exception, cancellationToken);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(answer);
+            _udpPlaces.Leave(place);
+            Release();
         }
     }
 
@@ -115,109 +153,86 @@ internal sealed partial class DnsForwarder : IAsyncDisposable
         }
     }
 
-    private async Task<ReadOnlyMemory<byte>> AnswerUdpAsync(Memory<byte> question, Memory<byte> answer, CancellationToken cancellationToken)
-    {
-        if (DnsMessage.IsTransfer(question.Span))
-        {
-            return question[..DnsMessage.WriteError(question.Span, DnsMessage.Refused)];
-        }
-
-        foreach (var resolver in _resolvers.Current)
-        {
-            using var limit = Limit(AnswerLimit, cancellationToken, out var timer);
-            using (timer)
-            {
-                try
-                {
-                    return answer[..await DnsExchange.AskUdpAsync(resolver, question, answer, limit.Token)];
-                }
-                catch (Exception exception) when (IsResolvers(exception, cancellationToken))
-                {
-                    LogNoAnswer(_logger, resolver);
-                }
-            }
-        }
-
-        return question[..DnsMessage.WriteError(question.Span, DnsMessage.ServerFailure)];
-    }
-
-    private async Task ServeTcpAsync(CancellationToken cancellationToken)
+    private async Task AcceptConnectionsAsync(Progress progress, CancellationToken cancellationToken)
     {
         while (true)
         {
-            using var connection = await _tcp.AcceptAsync(cancellationToken);
-            if (connection.RemoteEndPoint is not IPEndPoint asker || !_tcpLimits.TryEnter(asker.Address))
+            var connection = await _tcp.AcceptAsync(cancellationToken);
+            progress.Failures = 0;
+            if (connection.RemoteEndPoint is IPEndPoint asker && _tcpPlaces.TryEnter(asker.Address) is { } place)
             {
-                continue;
+                Interlocked.Increment(ref _users);
+                _ = ServeConnectionAsync(connection, place, cancellationToken); // counted in _users
             }
-
-            try
+            else
             {
-                await ServeConnectionAsync(connection, cancellationToken);
-            }
-            catch (Exception exception) when (!cancellationToken.IsCancellationRequested && exception is IOException or SocketException or OperationCanceledException)
-            {
-                // The sandbox ended its connection in the middle, or dawdled.
-            }
-            finally
-            {
-                _tcpLimits.Leave(asker.Address);
+                connection.Dispose();
             }
         }
     }
 
-    private async Task ServeConnectionAsync(Socket connection, CancellationToken cancellationToken)
+    private async Task ServeConnectionAsync(Socket connection, DnsPlace place, CancellationToken cancellationToken)
     {
-        await using var stream = new NetworkStream(connection);
+        try
+        {
+            await using var stream = new NetworkStream(connection, ownsSocket: true);
+            for (var asked = 0; asked < QuestionsPerConnection && await ServeNextAsync(stream, cancellationToken); asked++)
+            {
+            }
+        }
+        catch (Exception exception) when (exception is IOException or SocketException or OperationCanceledException)
+        {
+            // The sandbox ended its connection in the middle, or dawdled; or we end.
+        }
+        catch (Exception exception)
+        {
+            LogUnlessEnd(exception, cancellationToken);
+        }
+        finally
+        {
+            connection.Dispose();
+            _tcpPlaces.Leave(place);
+            Release();
+        }
+    }
+
+    private async Task<bool> ServeNextAsync(NetworkStream stream, CancellationToken cancellationToken)
+    {
+        using var timer = new CancellationTokenSource(ConnectionLimit, _time);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(timer.Token, cancellationToken);
         var prefix = new byte[sizeof(ushort)];
-        for (var asked = 0; asked < QuestionsPerConnection; asked++)
+        await stream.ReadExactlyAsync(prefix, limit.Token);
+        var length = BinaryPrimitives.ReadUInt16BigEndian(prefix);
+        if (length > MaxQuestionBytes)
         {
-            using var limit = Limit(ConnectionLimit, cancellationToken, out var timer);
-            using (timer)
-            {
-                await stream.ReadExactlyAsync(prefix, limit.Token);
-                var length = BinaryPrimitives.ReadUInt16BigEndian(prefix);
-                if (length > MaxQuestionBytes)
-                {
-                    return;
-                }
+            return false;
+        }
 
-                var question = new byte[length];
-                await stream.ReadExactlyAsync(question, limit.Token);
-                if (!DnsMessage.IsQuestion(question))
-                {
-                    return;
-                }
+        var question = new byte[length];
+        await stream.ReadExactlyAsync(question, limit.Token);
+        if (!DnsMessage.IsQuestion(question))
+        {
+            return false;
+        }
 
-                await stream.WriteAsync(await AnswerTcpAsync(question, cancellationToken), limit.Token);
-            }
+        await stream.WriteAsync(await _questions.AnswerTcpAsync(question, cancellationToken), limit.Token);
+        return true;
+    }
+
+    private void Release()
+    {
+        if (Interlocked.Decrement(ref _users) == 0)
+        {
+            _served.TrySetResult();
         }
     }
 
-    private async Task<byte[]> AnswerTcpAsync(byte[] question, CancellationToken cancellationToken)
+    private void LogUnlessEnd(Exception exception, CancellationToken stopping)
     {
-        foreach (var resolver in DnsMessage.IsTransfer(question) ? [] : _resolvers.Current)
+        if (!IsEnd(exception, stopping))
         {
-            using var limit = Limit(AnswerLimit, cancellationToken, out var timer);
-            using (timer)
-            {
-                try
-                {
-                    return await DnsExchange.AskTcpAsync(resolver, question, limit.Token);
-                }
-                catch (Exception exception) when (IsResolvers(exception, cancellationToken))
-                {
-                    LogNoAnswer(_logger, resolver);
-                }
-            }
+            LogReadFailed(_logger, exception);
         }
-
-        var code = DnsMessage.IsTransfer(question) ? DnsMessage.Refused : DnsMessage.ServerFailure;
-        var length = DnsMessage.WriteError(question, code);
-        var answer = new byte[sizeof(ushort) + length];
-        BinaryPrimitives.WriteUInt16BigEndian(answer, (ushort)length);
-        question.AsSpan(0, length).CopyTo(answer.AsSpan(sizeof(ushort)));
-        return answer;
     }
 
     // Ours, or the sockets' by the hand of the launcher's session.
@@ -225,19 +240,12 @@ internal sealed partial class DnsForwarder : IAsyncDisposable
         exception is ObjectDisposedException or SocketException { SocketErrorCode: SocketError.OperationAborted }
         || (stopping.IsCancellationRequested && exception is OperationCanceledException or SocketException);
 
-    private CancellationTokenSource Limit(TimeSpan limit, CancellationToken cancellationToken, out CancellationTokenSource timer)
-    {
-        timer = new CancellationTokenSource(limit, _time);
-        return CancellationTokenSource.CreateLinkedTokenSource(timer.Token, cancellationToken);
-    }
-
-    // Silence, a refusal, a wrong answer: the next resolver may do better.
-    private static bool IsResolvers(Exception exception, CancellationToken cancellationToken) =>
-        !cancellationToken.IsCancellationRequested && exception is OperationCanceledException or SocketException or IOException or InvalidDataException;
-
-    [LoggerMessage(4051, LogLevel.Debug, "The resolver {Resolver} did not answer")]
-    private static partial void LogNoAnswer(ILogger logger, IPEndPoint resolver);
-
     [LoggerMessage(4052, LogLevel.Warning, "Sandboxes' DNS questions cannot be read")]
-    private static partial void LogPlaceFailed(ILogger logger, Exception exception);
+    private static partial void LogReadFailed(ILogger logger, Exception exception);
+
+    /// <summary>Failures since the last success.</summary>
+    private sealed class Progress
+    {
+        public int Failures { get; set; }
+    }
 }

@@ -14,6 +14,7 @@ public sealed class DnsForwarderTests : IAsyncDisposable
     private readonly FakeResolver _first = new();
     private readonly FakeResolver _second = new();
     private readonly Socket _asker = NewUdp(IPAddress.Loopback);
+    private readonly DnsAskers _askers = new();
     private DnsForwarder? _forwarder;
     private DnsSockets? _sockets;
     private IPEndPoint _udp = null!;
@@ -189,27 +190,81 @@ public sealed class DnsForwarderTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task One_sandbox_has_so_many_questions_at_a_time_and_leaves_room_for_others()
+    public async Task One_sandbox_has_so_many_questions_at_a_time_and_hears_at_once_of_the_rest()
     {
-        _first.Answer = static question => question[13] == (byte)'o' ? [FakeResolver.Reply(question)] : [];
+        _first.Answer = AnswerOthers;
         Start(_first);
-        for (var i = 0; i < 200; i++)
+        for (var i = 0; i < 100; i++)
         {
-            await _asker.SendToAsync(FakeResolver.Question($"slow{i}.com"), _udp);
+            await _asker.SendToAsync(FakeResolver.Question($"slow{i}.com", id: (ushort)i), _udp);
+            if (i >= DnsForwarder.UdpPlacesPerSandbox)
+            {
+                var failure = await ReceiveAsync();
+                (failure[1], failure[3] & 0xf).ShouldBe(((byte)i, 2)); // SERVFAIL
+            }
         }
 
-        for (var i = 0; i < 32; i++)
+        await ShouldBeServedAsync(IPAddress.Parse("127.0.0.2"));
+        for (var i = 0; i < DnsForwarder.UdpPlacesPerSandbox; i++)
         {
-            await _first.Asked.ReadAsync(CancellationToken.None).AsTask().WaitAsync(Limit);
+            (await _first.Asked.ReadAsync(CancellationToken.None).AsTask().WaitAsync(Limit)).Message[13].ShouldBe((byte)'s');
         }
 
-        using var other = NewUdp(IPAddress.Parse("127.0.0.2"));
-        await other.SendToAsync(FakeResolver.Question("other.com"), _udp);
-        var buffer = new byte[4096];
-        var length = await other.ReceiveAsync(buffer).WaitAsync(Limit);
-        buffer[..length].ShouldBe(FakeResolver.Reply(FakeResolver.Question("other.com")));
-        (await _first.Asked.ReadAsync(CancellationToken.None)).Message[13].ShouldBe((byte)'o'); // and none of the first sandbox's others
+        (await _first.Asked.ReadAsync(CancellationToken.None).AsTask().WaitAsync(Limit)).Message[13].ShouldBe((byte)'o');
         _first.Asked.Count.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_function_with_many_sandboxes_leaves_room_for_others_over_udp_and_tcp()
+    {
+        _first.Answer = AnswerOthers;
+        Start(_first);
+        List<Socket> hostile = [];
+        try
+        {
+            for (var sandbox = 1; sandbox <= 60; sandbox++)
+            {
+                var address = IPAddress.Parse($"127.0.1.{sandbox}");
+                _askers.Add(address, "hostile");
+                var udp = NewUdp(address);
+                hostile.Add(udp);
+                for (var i = 0; i < 40; i++)
+                {
+                    await udp.SendToAsync(FakeResolver.Question($"slow{i}.com"), _udp);
+                }
+
+                for (var i = 0; i < 4; i++)
+                {
+                    var tcp = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+                    hostile.Add(tcp);
+                    tcp.Bind(new IPEndPoint(address, 0));
+                    await tcp.ConnectAsync(_tcp);
+                }
+            }
+
+            for (var i = 0; i < DnsForwarder.UdpPlaces / 5; i++)
+            {
+                await _first.Asked.ReadAsync(CancellationToken.None).AsTask().WaitAsync(Limit);
+            }
+
+            await ShouldBeServedAsync(IPAddress.Parse("127.0.0.2"));
+            (await AskTcpAsync(FakeResolver.Question("other.com"))).ShouldBe(FakeResolver.Reply(FakeResolver.Question("other.com")));
+        }
+        finally
+        {
+            hostile.ForEach(static socket => socket.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task Places_are_free_again_once_questions_are_answered()
+    {
+        Start(_first);
+        for (var i = 0; i < 3 * DnsForwarder.UdpPlacesPerSandbox; i++)
+        {
+            ((await AskAsync(FakeResolver.Question("example.com")))[3] & 0xf).ShouldBe(0);
+            ((await AskTcpAsync(FakeResolver.Question("example.com")))[3] & 0xf).ShouldBe(0);
+        }
     }
 
     [Fact]
@@ -276,7 +331,18 @@ public sealed class DnsForwarderTests : IAsyncDisposable
         _sockets = new DnsSockets(udp, tcp);
         // No such file: without configured ones there are none.
         var known = new DnsResolvers([.. resolvers.Select(static resolver => resolver.Address)], "/nonexistent/resolv.conf", _time);
-        _forwarder = new DnsForwarder(udp, tcp, known, _time, NullLogger.Instance);
+        _forwarder = new DnsForwarder(udp, tcp, known, _askers, _time, NullLogger.Instance);
+    }
+
+    /// <summary>Never what hostile sandboxes ask.</summary>
+    private static IEnumerable<byte[]> AnswerOthers(byte[] question) => question[13] == (byte)'o' ? [FakeResolver.Reply(question)] : [];
+
+    private async Task ShouldBeServedAsync(IPAddress address)
+    {
+        using var other = NewUdp(address);
+        await other.SendToAsync(FakeResolver.Question("other.com"), _udp);
+        var buffer = new byte[4096];
+        buffer[..await other.ReceiveAsync(buffer).WaitAsync(Limit)].ShouldBe(FakeResolver.Reply(FakeResolver.Question("other.com")));
     }
 
     private static Socket NewUdp(IPAddress address)

@@ -9,8 +9,8 @@ namespace Flint.Engines.Tests.Native.Egress;
 /// <summary>A DNS server on loopback, TCP and UDP on one port, whose answers the test writes.</summary>
 internal sealed class FakeResolver : IDisposable
 {
-    private readonly Socket _udp = new(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
-    private readonly Socket _tcp = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly Socket _udp;
+    private readonly Socket _tcp;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Channel<(byte[] Message, EndPoint From)> _asked = Channel.CreateUnbounded<(byte[], EndPoint)>();
     private readonly Task _udpLoop;
@@ -18,12 +18,32 @@ internal sealed class FakeResolver : IDisposable
 
     public FakeResolver()
     {
-        _udp.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        (_udp, _tcp) = BindBoth();
         Address = (IPEndPoint)_udp.LocalEndPoint!;
-        _tcp.Bind(Address);
         _tcp.Listen();
         _udpLoop = ServeUdpAsync();
         _tcpLoop = ServeTcpAsync();
+    }
+
+    // UDP's free port may be taken over TCP.
+    private static (Socket Udp, Socket Tcp) BindBoth()
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var udp = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+            var tcp = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            udp.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+            try
+            {
+                tcp.Bind(udp.LocalEndPoint!);
+                return (udp, tcp);
+            }
+            catch (SocketException) when (attempt < 20)
+            {
+                udp.Dispose();
+                tcp.Dispose();
+            }
+        }
     }
 
     public IPEndPoint Address { get; }
