@@ -9,6 +9,8 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
+SUM = re.compile(r"(\d+) passed, (\d+) failed, (\d+) skipped")
+
 
 def read(path):
     """The <test> elements and error messages outside any test, or None when the run left no usable file."""
@@ -38,8 +40,29 @@ def message_of(element):
 def sum_of(log):
     """The numbers of a check that counts for itself: its last line is such a sum too. Else zeros."""
     lines = [line for line in pathlib.Path(log).read_text(errors="replace").splitlines() if not line.startswith("make")]
-    found = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", lines[-1].strip()) if lines else None
+    found = SUM.fullmatch(lines[-1].strip()) if lines else None
     return tuple(map(int, found.groups())) if found else (0, 0, 0)
+
+
+SHOWN_LINES = 40
+
+
+def failures_of(name, log):
+    """What failed in a check, each with the end of what it printed. The native tests say "== part" and then "FAIL [surroundings: ]test" and its output;
+    of any other check, or one that says nothing of the kind, the end of the log is all there is."""
+    lines = pathlib.Path(log).read_text(errors="replace").splitlines()
+    found, part, kept = [], "", None
+    for line in lines:
+        if line.startswith("== "):
+            part, kept = line[3:], None
+        elif line.startswith("FAIL "):
+            kept = []
+            found.append((f"{part}: {line[5:]}", kept))
+        elif line.startswith(("pass ", "skip ")) or SUM.fullmatch(line.strip()):
+            kept = None
+        elif kept is not None:
+            kept.append(line)
+    return [f"{name}: {what}; see {log}\n" + "\n".join("    " + line for line in end[-SHOWN_LINES:]) for what, end in found or [("the end of its output", lines)]]
 
 
 def one(path, status, seconds):
@@ -71,7 +94,7 @@ def all_of(directory):
             numbers = (1, 0, 0)
         passed, failed, skipped = passed + numbers[0], failed + numbers[1], skipped + numbers[2]
         if numbers[1]:
-            failures.append(f"{name}: see {log}")
+            failures.extend(failures_of(name, log))
         if numbers[2]:
             skips[f"see {log}"] = numbers[2]
     for crash in sorted(directory.glob("*.crash")):
