@@ -14,6 +14,7 @@ LAUNCHER = os.environ.get("FLINT_LAUNCHER", os.path.join(HERE, "..", "build", "f
 PROGRAMS = os.path.join(HERE, "..", "build", "programs")
 MAKE, START, KILL, ZYGOTE, RETIRE, SNAPSHOT, RENEW = 1, 2, 3, 4, 5, 6, 7
 HELLO, READY, FAILED, EXITED, GONE, ZYGOTE_READY, ZYGOTE_GONE, FORKED, FORK_EXITED, UNSAFE, EGRESS = range(0x81, 0x8c)
+CGROUP = os.environ.get("FLINT_TEST_CGROUP", "flint")  # parts of the tests that run beside each other have one each, or one would sweep what another left on purpose
 NAMES = {HELLO: "HELLO", READY: "READY", FAILED: "FAILED", EXITED: "EXITED", GONE: "GONE", ZYGOTE_READY: "ZYGOTE_READY", ZYGOTE_GONE: "ZYGOTE_GONE",
          FORKED: "FORKED", FORK_EXITED: "FORK_EXITED", UNSAFE: "UNSAFE", EGRESS: "EGRESS"}
 ZYGOTE_HOST = os.environ.get("FLINT_ZYGOTE_HOST", "/var/runtime/zygote_host")
@@ -161,6 +162,13 @@ class Launcher:
         """A zygote that is ready: its id and pid."""
         zygote = self.begin_zygote(*argv)
         return zygote, self.expect(zygote, "ZYGOTE_READY").pid
+
+    def turns(self, count):
+        """Waits until the launcher has gone round so many times, whatever else it had to do in each."""
+        for _ in range(count):
+            refused = self.make_nowait("")
+            self.expect(refused, "FAILED")
+            self.expect(refused, "GONE")
 
     def retire(self, zygote):
         self.send(head(RETIRE, zygote))

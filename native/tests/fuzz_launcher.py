@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from control import Launcher, head, items, start_message, text
+from control import CGROUP, Launcher, head, items, start_message, text
 
 SECONDS = float(os.environ.get("FLINT_FUZZ_SECONDS", "5"))
 SEED = int(os.environ.get("FLINT_FUZZ_SEED") or random.randrange(1 << 32))
@@ -42,7 +42,7 @@ def message(chance):
 
 def one_life(code, chance, number):
     """True when the launcher ended by itself at one of the messages."""
-    launcher = Launcher(code, instance=f"fuzz{number % 1000}")
+    launcher = Launcher(code, instance=f"fuzz{number % 1000}", options=("--cgroup", CGROUP))
     ended = False
     try:
         for _ in range(chance.randint(1, 60)):
@@ -74,7 +74,7 @@ def one_life(code, chance, number):
 def left(instances):
     found = []
     for folder, names, _ in os.walk("/sys/fs/cgroup"):
-        if os.path.basename(folder) == "flint":
+        if os.path.basename(folder) == CGROUP:
             found.extend(os.path.join(folder, name) for name in names if name in instances)
             names.clear()
         elif folder.count("/") > 5:
@@ -95,7 +95,7 @@ def main():
     failed = None
     end = time.monotonic() + SECONDS
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end or not 0 < ends < lives and time.monotonic() < end + 60:
             ends += one_life(code, chance, lives)
             lives += 1
     except (AssertionError, subprocess.TimeoutExpired) as error:

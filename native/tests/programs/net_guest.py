@@ -6,7 +6,8 @@ import socket
 import sys
 import threading
 
-LIMIT = 1.5
+LIMIT = 1.5  # how long what must not be reached is waited for
+PATIENCE = 20  # and what must
 
 
 def family_of(host):
@@ -19,16 +20,16 @@ def named(error):
     return "timeout" if isinstance(error, TimeoutError) else errno.errorcode.get(error.errno, str(error)) if isinstance(error, OSError) else repr(error)
 
 
-def tcp(host, port):
+def tcp(host, port, limit=LIMIT):
     with socket.socket(family_of(host), socket.SOCK_STREAM) as s:
-        s.settimeout(LIMIT)
+        s.settimeout(limit)
         s.connect((host, port))
         return s.recv(200).decode()
 
 
-def udp(host, port, source=None, own_port=0):
+def udp(host, port, source=None, own_port=0, limit=LIMIT):
     with socket.socket(family_of(host), socket.SOCK_DGRAM) as s:
-        s.settimeout(LIMIT)
+        s.settimeout(limit)
         if source:
             freebind = (socket.IPPROTO_IPV6, 78) if ":" in source else (socket.SOL_IP, 15)
             s.setsockopt(*freebind, 1)
@@ -38,22 +39,22 @@ def udp(host, port, source=None, own_port=0):
         return s.recv(200).decode()
 
 
-def both(host, port):
+def both(host, port, limit=PATIENCE):
     found = []
     for kind in (tcp, udp):
         try:
-            found.append("ok " + kind(host, port))
+            found.append("ok " + kind(host, port, limit=limit))
         except (OSError, UnicodeError) as error:
             found.append(named(error))
     return found
 
 
-def many(pairs):
+def many(pairs, limit=LIMIT):
     """Every destination by TCP and UDP at once."""
     results = [None] * len(pairs)
 
     def one(i):
-        results[i] = both(*pairs[i])
+        results[i] = both(*pairs[i], limit)
     threads = [threading.Thread(target=one, args=(i,)) for i in range(len(pairs))]
     [t.start() for t in threads]
     [t.join() for t in threads]
@@ -65,7 +66,7 @@ def resolve(name):
 
 
 def named_tcp(name, port):
-    with socket.create_connection((name, port), timeout=LIMIT) as s:
+    with socket.create_connection((name, port), timeout=PATIENCE) as s:
         return s.recv(200).decode()
 
 
@@ -75,7 +76,7 @@ def hold(host, port, count):
     try:
         for _ in range(count):
             s = socket.socket(family_of(host))
-            s.settimeout(LIMIT)
+            s.settimeout(PATIENCE)
             s.connect((host, port))
             held.append(s)
         return [len(held), "all"]

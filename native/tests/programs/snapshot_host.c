@@ -26,7 +26,7 @@ extern int flint_zygote_template(void) __attribute__((weak));
 
 static char line[65536], answer[65536], buffer[1 << 20], *words[256];
 static int count, event;
-static volatile sig_atomic_t handled, named;
+static volatile sig_atomic_t handled, named, asked;
 static char *remembered;
 
 static void handler(int number)
@@ -53,10 +53,16 @@ static int use_memory(long megabytes)
     return block == MAP_FAILED ? -1 : 0;
 }
 
+// Once the main thread asks to be a template, and reads no more, and a byte has come.
 static void *use_later(void *megabytes)
 {
-    usleep(300000);
-    use_memory((long)megabytes);
+    char byte;
+    while (!asked) {
+        usleep(1000);
+    }
+    if (read(3, &byte, 1) == 1) {
+        use_memory((long)megabytes);
+    }
     return NULL;
 }
 
@@ -207,7 +213,7 @@ static void bomb(void)
         if (fork() == 0) {
             for (;;) {
                 if (fork() < 0) {
-                    usleep(100);
+                    usleep(10000); // each that fails costs its cgroup memory for a while: all of them would end it
                 }
             }
         }
@@ -437,6 +443,7 @@ static int act(void)
         send(4, &waiting, sizeof waiting, 0);
     } else if (strcmp(word, "template") == 0) {
         reply();
+        asked = 1;
         int result = flint_zygote_template();
         if (result) {
             errno = -result;
