@@ -318,7 +318,7 @@ static bool name_other(pid_t pid, void *state)
     if (!named && others->count < FINDINGS_MAX) {
         others->named[others->count++] = pid;
         snprintf(directory, sizeof directory, "/proc/%d", pid);
-        const bool hidden = access(directory, F_OK) != 0;
+        const bool hidden = faccessat(AT_FDCWD, directory, F_OK, AT_EACCESS) != 0; // access alone asks without the capabilities that /proc goes by
         comm_of(directory, comm);
         finding(others->findings, "a process (%d, %.32s) was started during init and %s", pid, hidden ? "of a program that cannot be read" : comm,
                 hidden || process_lives(pid) ? "is still there" : "was never waited for");
