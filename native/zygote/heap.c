@@ -10,7 +10,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "chunks.h"
 #include "flint_zygote.h"
+#include "text.h"
 
 #define HUGE_PAGE (2UL << 20)
 #define SMALL_PAGE 4096UL
@@ -18,6 +20,7 @@
 
 // CPython takes its heap in arenas of half a huge page and has the kernel place them. These are placed one after the other instead.
 #define PYTHON_ARENA (1UL << 20)
+#define CHUNKS (1UL << 40) // from the first arena to V8's first chunk
 
 static bool placing;
 static uintptr_t next;
@@ -29,6 +32,7 @@ void heap_begin(void)
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t)sizeof random) {
         next = (0x100000000000UL + random % 0x400000000000UL) & ~(HUGE_PAGE - 1);
         placing = true;
+        chunks_begin(next + CHUNKS);
     }
 }
 
@@ -56,7 +60,23 @@ FLINT_EXPORT void *mmap(void *address, size_t length, int protection, int flags,
         }
         placing = false;
     }
+    void *place = (void *)chunks_place(length, protection, flags, fd);
+    if (place) {
+        void *got = ask(place, length, protection, flags | MAP_FIXED_NOREPLACE, fd, offset);
+        if (got != MAP_FAILED) {
+            return got;
+        }
+    }
     return ask(address, length, protection, flags, fd, offset);
+}
+
+FLINT_EXPORT int munmap(void *address, size_t length)
+{
+    int result = (int)syscall(SYS_munmap, address, length);
+    if (result == 0) {
+        chunks_unmapped((uintptr_t)address, length);
+    }
+    return result;
 }
 
 FLINT_EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset) __attribute__((alias("mmap")));
@@ -101,9 +121,13 @@ void heap_settle(void)
         unsigned long from, to, inode;
         char rights[5];
         *end = 0;
-        if (sscanf(line, "%lx-%lx %4s %*x %*s %lu", &from, &to, rights, &inode) == 4 && inode == 0 && strcmp(rights, "rw-p") == 0 && to - from <= LARGEST &&
-            !strstr(line, "[stack")) {
+        if (sscanf(line, "%lx-%lx %4s %*x %*s %lu", &from, &to, rights, &inode) != 4 || to - from > LARGEST) {
+            continue;
+        }
+        if (inode == 0 && strcmp(rights, "rw-p") == 0 && !strstr(line, "[stack")) {
             settle(from, to);
+        } else if (inode != 0 && strcmp(rights, "r-xp") == 0) {
+            text_settle(from, to);
         }
     }
     munmap(text, room);
