@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Flint.Engines.Native;
 using Flint.Runtime.Sandboxing;
 using Flint.TestKit.Time;
 
@@ -39,12 +40,13 @@ public sealed class FakeLauncherTests : IDisposable
         await using var engine = await _host.StartAsync("");
         var sandbox = await engine.CreateAsync(_host.Spec(), CancellationToken.None);
 
-        var (address, function) = engine.Askers!.All.ShouldHaveSingleItem();
+        var askers = engine.ShouldBeOfType<NativeEngine>().Askers!;
+        var (address, function) = askers.All.ShouldHaveSingleItem();
         address.ToString().ShouldStartWith("198.18.1.");
         function.ShouldBe($"{_host.Spec().TenantId}/{_host.Spec().CodeDirectory}");
 
         await sandbox.DestroyAsync().WaitAsync(Limit);
-        engine.Askers.All.ShouldBeEmpty();
+        askers.All.ShouldBeEmpty();
     }
 
     [Fact]
