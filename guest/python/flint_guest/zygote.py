@@ -22,7 +22,8 @@ _MODULES = (
     "random", "re", "secrets", "shutil", "signal", "socket", "ssl", "string", "struct", "subprocess", "tempfile", "textwrap", "threading", "time", "traceback",
     "types", "typing", "urllib.error", "urllib.parse", "urllib.request", "uuid", "warnings", "weakref", "zlib", "zoneinfo",
 )
-_REHEARSALS = 3
+# So many that the interpreter has specialised what it runs: specialised code touches less.
+_REHEARSALS = 12
 _CHANNEL = 3
 # Whose fork handlers a fork of a zygote need not run, which has one thread and holds no lock: they make locks anew, forget threads, and seed what serve seeds.
 _KNOWN_HANDLERS = frozenset(("concurrent.futures.thread", "logging", "random", "threading"))
@@ -41,6 +42,7 @@ def prepare(directory):
     _of_exec_mode = frozenset(sys.modules)
     _import_modules()
     _native = _load_native(directory)
+    _load_again()
     for number in range(_REHEARSALS):
         _rehearse(directory, number)
     _become_bootstrap(directory)
@@ -58,6 +60,22 @@ def _import_modules():
             # An optional part that this interpreter was built or packaged without.
             pass
     os.register_at_fork = register
+
+
+def _load_again():
+    """Loads the bootstrap anew, after all else: what every fork touches then lies together, and not among what none does."""
+    global codec, loader, protocol, runtime, Logs
+    package = sys.modules[__package__]
+    names = [name for name in sys.modules if name.startswith(__package__ + ".") and name != __name__]
+    for name in names:
+        delattr(package, name.rpartition(".")[2])
+        del sys.modules[name]
+    del codec, loader, protocol, runtime, Logs
+    gc.collect()
+    _native.fill_holes()
+    codec, loader, protocol, runtime = [importlib.import_module("." + name, __package__) for name in ("codec", "loader", "protocol", "runtime")]
+    Logs = sys.modules[__package__ + ".logs"].Logs
+    runtime.prepare()
 
 
 def _register_at_fork(**handlers):
