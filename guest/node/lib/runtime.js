@@ -53,11 +53,11 @@ class Guest {
     this.#logs = new Logs(channel);
   }
 
-  /** Serves a whole life of `invokes` events, all of which the channel has ready, and leaves no trace of it but the process's own listeners. */
-  rehearse(invokes) {
+  /** Serves a whole life of `invokes` events, all of which the channel has ready, that `start` starts, and leaves no trace of it but the process's own listeners. */
+  rehearse(invokes, start) {
     return new Promise((resolve, reject) => {
       this.#rehearsal = { left: invokes, done: resolve, failed: reject };
-      this.start();
+      start();
     }).then(() => {
       this.#rehearsal = null;
       this.#init = this.#handler = this.#current = null;
@@ -73,7 +73,7 @@ class Guest {
     this.#init = JSON.parse(frame.buffer.utf8Slice(frame.start, frame.end));
     if (this.#init.environment !== null) {
       this.#forkSide.begin(this.#init);
-      applyEnvironment(this.#init.environment);
+      applyEnvironment(this.#forkSide.environment, this.#init.environment);
       this.#forkSide.applied();
     }
     this.#logs.configure();
@@ -298,15 +298,17 @@ function setTrace(traceId) {
 }
 
 /** After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork"). */
-function applyEnvironment(environment) {
-  for (const [name, value] of Object.entries({ ...process.env })) {
+function applyEnvironment(before, environment) {
+  for (const name of Object.keys(before)) {
     if (environment[name] === undefined) {
       delete process.env[name];
-    } else if (environment[name] === value) {
-      delete environment[name];
     }
   }
-  Object.assign(process.env, environment);
+  for (const name of Object.keys(environment)) {
+    if (environment[name] !== before[name]) {
+      process.env[name] = environment[name];
+    }
+  }
 }
 
 /** Response streaming is not offered: a function that asks for it hears so at once. */

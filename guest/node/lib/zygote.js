@@ -25,13 +25,15 @@ const HANDLERS = ['common.handler', 'common.callback', 'module.handler'];
 const REHEARSED = [[0x81, 0x82, 0x85, 0x86, 0x85], [0x81, 0x82, 0x85, 0x85, 0x85], [0x81, 0x82, 0x85, 0x85, 0x85]];
 /** No less than any function's, so that the zygote's own limits stay. */
 const LARGEST_MEMORY = 1 << 20;
+/** For which V8's flags are set before the fork: a function with as much need not. */
+const USUAL_MEMORY = 128;
 const SKIPPED = /^_|^(cluster|domain|inspector|inspector\/promises|punycode|repl|sys|test|test\/reporters|trace_events|wasi)$/;
 
 const language = JSON.parse(fs.readFileSync(path.join(DIRECTORY, '..', 'runtimes.json'), 'utf8')).find((entry) => entry.prefix === 'nodejs');
 const performanceNow = performance.now.bind(performance);
-const zygoteNodePath = process.env.NODE_PATH;
-const zygoteHome = process.env.HOME;
+const environment = Object.freeze({ __proto__: null, ...process.env });
 
+let flags = '';
 let channel = null;
 let guest = null;
 /** performance.now() of the zygote when this guest began. */
@@ -51,7 +53,7 @@ async function prepare(mainModule) {
   guest = new runtime.Guest(channel, forkSide);
   const kinds = [];
   for (let number = 0; number < REHEARSALS; number++) {
-    kinds.push(await rehearse(worker, number, HANDLERS[number % HANDLERS.length]));
+    kinds.push(await rehearse(worker, own, number, HANDLERS[number % HANDLERS.length]));
   }
   if (kinds.some((life, number) => life.join() !== REHEARSED[number % REHEARSED.length].join())) {
     throw new Error(`the rehearsal went wrong: ${kinds}`);
@@ -85,12 +87,12 @@ function loadNative() {
 // ---- rehearsal
 
 /** Serves one function's life from a socket, from a directory that Node has not seen; the kinds of all frames that came of it but LOG. */
-async function rehearse(worker, number, handler) {
+async function rehearse(worker, own, number, handler) {
   const taskRoot = `/tmp/rehearsal-${process.pid}-${number}`;
   fs.cpSync(REHEARSAL, taskRoot, { recursive: true });
   const init = {
     handler, taskRoot, functionName: 'rehearsal', functionVersion: '$LATEST', invokedFunctionArn: 'arn', memoryMb: 128,
-    maxResultBytes: 6291456, environment: { ...process.env, REHEARSAL: 'x' }, snapshot: false,
+    maxResultBytes: 6291456, environment: { ...environment, ...functionEnvironment(handler, number) }, snapshot: false,
   };
   const invokes = [false, true, false].map((fail, turn) => {
     const meta = Buffer.from(JSON.stringify({
@@ -103,18 +105,35 @@ async function rehearse(worker, number, handler) {
   });
   try {
     fs.writeSync(worker, Buffer.concat([frame(protocol.INIT, Buffer.from(JSON.stringify(init))), ...invokes]));
-    await guest.rehearse(invokes.length);
+    await guest.rehearse(invokes.length, () => {
+      beginLife(process.pid);
+      run(own);
+    });
   } finally {
     process.chdir('/');
     fs.rmSync(taskRoot, { recursive: true });
   }
-  delete process.env.REHEARSAL;
+  for (const name of Object.keys(process.env)) {
+    if (environment[name] === undefined) {
+      delete process.env[name];
+    }
+  }
   for (const file of Object.keys(require.cache)) {
     if (file.startsWith(taskRoot)) {
       delete require.cache[file];
     }
   }
   return kindsOf(worker);
+}
+
+/** What the worker sets, in its order, so that the JSON of every function has a shape that V8 knows; and a function's own. */
+function functionEnvironment(handler, number) {
+  return {
+    AWS_REGION: 'local', AWS_DEFAULT_REGION: 'local', AWS_EXECUTION_ENV: 'AWS_Lambda', _HANDLER: handler,
+    AWS_LAMBDA_FUNCTION_NAME: `rehearsal-${number}`, AWS_LAMBDA_FUNCTION_VERSION: '$LATEST', AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(128 + number),
+    AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand', AWS_LAMBDA_LOG_GROUP_NAME: '/aws/lambda/rehearsal', AWS_LAMBDA_LOG_STREAM_NAME: `stream-${number}`,
+    REHEARSAL: 'x',
+  };
 }
 
 function frame(kind, body) {
@@ -151,19 +170,22 @@ function touchGlobals() {
 
 /** The guest's calls to this side of a fork. In the zygote itself they change nothing that stays. */
 const forkSide = {
+  /** What the process has, until applied(). */
+  environment,
+
   /** After INIT, before the function's environment and code. */
   begin(init) {
     if (forked) {
       native.go(init.snapshot);
       limitMemory(init.memoryMb);
     } else {
-      limitMemory(LARGEST_MEMORY);
+      limitMemory(USUAL_MEMORY, LARGEST_MEMORY);
     }
   },
 
   /** After the function's environment was set. */
   applied() {
-    if (!forked || process.env.NODE_PATH !== zygoteNodePath || process.env.HOME !== zygoteHome) {
+    if (!forked || process.env.NODE_PATH !== environment.NODE_PATH || process.env.HOME !== environment.HOME) {
       Module._initPaths();
     }
   },
@@ -200,13 +222,21 @@ function beginLife(pid) {
 }
 
 /** The heap's limit was fixed when the zygote booted. Workers and child processes get the function's too. */
-function limitMemory(memoryMb) {
-  const heapMb = Math.max(16, Math.min(Math.floor(memoryMb * language.heapPercent / 100), memoryMb - language.heapReserveMb));
+function limitMemory(memoryMb, limit = memoryMb) {
+  native.limitHeap(heapOf(limit));
+  const heapMb = heapOf(memoryMb);
   const semiSpaceMb = Math.max(1, Math.min(16, Math.floor(memoryMb / 64)));
-  native.limitHeap(heapMb);
   process.execArgv = language.arguments.slice(1, -1)
     .map((argument) => argument.replace('{heapMb}', heapMb).replace('{semiSpaceMb}', semiSpaceMb));
-  v8.setFlagsFromString(process.execArgv.join(' '));
+  const wanted = process.execArgv.join(' ');
+  if (wanted !== flags) {
+    flags = wanted;
+    v8.setFlagsFromString(flags);
+  }
+}
+
+function heapOf(memoryMb) {
+  return Math.max(16, Math.min(Math.floor(memoryMb * language.heapPercent / 100), memoryMb - language.heapReserveMb));
 }
 
 /** What a function sees of the program is what it sees in exec mode. */
