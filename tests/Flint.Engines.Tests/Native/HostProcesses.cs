@@ -35,6 +35,29 @@ internal static class HostProcesses
         .Select(hierarchy => Path.Combine(hierarchy, "flint", instance))
         .Where(Directory.Exists)];
 
+    /// <summary>The cells of an instance, in every hierarchy, by their cgroup directories.</summary>
+    public static IReadOnlyList<string> Cells(string instance) =>
+        [.. Cgroups(instance).SelectMany(Directory.EnumerateDirectories).SelectMany(Directory.EnumerateDirectories).Where(path => Path.GetFileName(path)[0] == 'c')];
+
+    /// <summary>How many cells of an instance stand still, as the kernel says: in v2's freezer or v1's, whichever is used.</summary>
+    public static int Frozen(string instance) => Cells(instance).Count(cell =>
+        (Path.Combine(cell, "cgroup.events") is var events && File.Exists(events) && File.ReadAllText(events).Contains("frozen 1", StringComparison.Ordinal))
+        || (Path.Combine(cell, "freezer.state") is var state && File.Exists(state) && File.ReadAllText(state).StartsWith("FROZEN", StringComparison.Ordinal)));
+
+    /// <summary>Proportional set size of processes together, in MB; those that ended count nothing.</summary>
+    public static double ProportionalMb(IEnumerable<int> pids) => pids.Sum(pid =>
+    {
+        try
+        {
+            var line = File.ReadLines($"/proc/{pid}/smaps_rollup").FirstOrDefault(static line => line.StartsWith("Pss:", StringComparison.Ordinal));
+            return line is null ? 0 : double.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture) / 1024;
+        }
+        catch (IOException)
+        {
+            return 0;
+        }
+    });
+
     public static bool IsAlive(int pid) => Field(pid, "State:") is { } state && !state.StartsWith('Z') && !state.StartsWith('X');
 
     private static bool IsUnder(int pid, int ancestor, Dictionary<int, int> parents)

@@ -51,7 +51,7 @@ public sealed class NativeHostFixture : IAsyncLifetime
     }
 
     // On a busy machine a boot takes longer than requests wait for it.
-    private static Task BootedAsync(ISandboxEngine engine) =>
+    internal static Task BootedAsync(ISandboxEngine engine) =>
         Task.WhenAll(((NativeEngine)engine).Zygotes.Select(keeper => keeper.FirstBoot)).WaitAsync(TimeSpan.FromSeconds(60));
 
     /// <summary>Unpacked code as the server would leave it.</summary>
