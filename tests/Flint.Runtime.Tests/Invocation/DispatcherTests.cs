@@ -310,10 +310,11 @@ public sealed class DispatcherTests
     [Fact]
     public async Task A_frozen_sandbox_that_cannot_be_thawed_is_replaced_before_the_event_is_sent()
     {
-        await using var plane = new Plane();
+        var time = new ManualTimeProvider();
+        await using var plane = new Plane(time);
         var first = await plane.InvokeAsync();
         var sandbox = plane.Engine.Last;
-        await FreezeIdleAsync(plane);
+        await FreezeIdleAsync(plane, time);
         sandbox.Frozen.ShouldBeTrue();
         sandbox.OnLifecycle = what => what == "thaw" ? throw new InvalidOperationException("cgroup is gone") : Task.CompletedTask;
 
@@ -393,15 +394,15 @@ public sealed class DispatcherTests
         environment.Keys.ShouldNotContain(key => key.Contains("SECRET") || key.Contains("TOKEN"));
     }
 
-    internal static async Task FreezeIdleAsync(Plane plane)
+    /// <summary>Lets the grace go by; then everything idle is frozen.</summary>
+    internal static async Task FreezeIdleAsync(Plane plane, ManualTimeProvider time)
     {
         using var freezer = new Flint.Runtime.Pooling.IdleFreezer(
             plane.Pools, plane.Engines, plane.Time, Microsoft.Extensions.Logging.Abstractions.NullLogger<Flint.Runtime.Pooling.IdleFreezer>.Instance);
-        var frozen = plane.Pools.Statistics().Idle;
-        for (var round = 0; plane.Pools.Statistics().Frozen < frozen && round < 1000; round++)
-        {
-            await freezer.RunOnceAsync(default);
-            await Task.Delay(5);
-        }
+        time.Advance(plane.Pools.FreezeAfter);
+        await freezer.RunOnceAsync(default);
+        var statistics = plane.Pools.Statistics();
+        statistics.Idle.ShouldBeGreaterThan(0);
+        statistics.Frozen.ShouldBe(statistics.Idle);
     }
 }

@@ -332,10 +332,11 @@ public sealed class SnapshotTests
     [Fact]
     public async Task An_idle_snapshot_is_frozen_thawed_and_expires_as_a_whole()
     {
-        await using var plane = new Plane();
+        var time = new ManualTimeProvider();
+        await using var plane = new Plane(time);
         await plane.InvokeAsync(Function()).WaitAsync(Bound);
         await IdleAsync(plane);
-        await DispatcherTests.FreezeIdleAsync(plane);
+        await DispatcherTests.FreezeIdleAsync(plane, time);
         (plane.Engine.Last.Frozen, plane.Engine.Last.FakeTemplate!.Last!.Frozen).ShouldBe((true, true));
         (await plane.InvokeAsync(Function()).WaitAsync(Bound)).ColdStart.ShouldBeFalse();
         plane.Engine.Last.Thaws.ShouldBe(1);

@@ -78,6 +78,14 @@ internal sealed class Leftovers(long uidBase, int uidCount)
         return [.. CgroupRoots().SelectMany(root => instances.Select(instance => Path.Combine(root, instance, tenant))).SelectMany(Children)];
     }
 
+    /// <summary>Whether the kernel says that all of a tenant's sandboxes, one at least, stand still.</summary>
+    public bool Frozen(string tenant)
+    {
+        var states = Cgroups(tenant).SelectMany(static cgroup => (string[])[$"{cgroup}/cgroup.events", $"{cgroup}/freezer.state"]).Where(File.Exists).Select(File.ReadAllText).ToList();
+        // On a hybrid host both freezers are there and one is used.
+        return states.Any(static state => state.Contains("frozen 1", StringComparison.Ordinal) || state.StartsWith("FROZEN", StringComparison.Ordinal));
+    }
+
     /// <summary>Mounts of this process's namespace that show a function's code.</summary>
     public static IReadOnlyList<string> Mounts(string codeFolder) =>
         [.. File.ReadAllLines("/proc/self/mountinfo").Where(line => line.Contains(codeFolder, StringComparison.Ordinal))];
