@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using System.Net;
-using System.Net.Sockets;
 using Flint.Runtime.Sandboxing;
 
 namespace Flint.Engines.Native;
@@ -48,7 +47,7 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
     /// <summary>Where its DNS questions come from; null without a network.</summary>
     public IPAddress? Address { get; private set; }
 
-    public Socket? Channel { get; private set; }
+    public int ChannelDescriptor { get; private set; } = -1;
     public int StdoutDescriptor { get; private set; } = -1;
     public int StderrDescriptor { get; private set; } = -1;
     public int FreezeDescriptor { get; private set; } = -1;
@@ -56,11 +55,11 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
     public int CpuUsageDescriptor { get; private set; } = -1;
 
     /// <summary>Their owner is now somebody else.</summary>
-    public GuestStreams TakeStreams(RawOutputPump pump)
+    public GuestStreams TakeStreams(GuestPollers pollers)
     {
-        var (channel, stdout, stderr) = (Channel!, StdoutDescriptor, StderrDescriptor);
-        (Channel, StdoutDescriptor, StderrDescriptor) = (null, -1, -1);
-        return new GuestStreams(channel, stdout, stderr, pump);
+        var (channel, stdout, stderr) = (ChannelDescriptor, StdoutDescriptor, StderrDescriptor);
+        (ChannelDescriptor, StdoutDescriptor, StderrDescriptor) = (-1, -1, -1);
+        return new GuestStreams(channel, stdout, stderr, pollers);
     }
 
     /// <summary>Flint asked for its end: an exit by signal from here on is not the guest's.</summary>
@@ -78,7 +77,7 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
         }
 
         Address = address == 0 ? null : new IPAddress(BinaryPrimitives.ReverseEndianness(address));
-        Channel = new Socket(new SafeSocketHandle(descriptors[0], ownsHandle: true));
+        ChannelDescriptor = descriptors[0];
         StdoutDescriptor = descriptors[1];
         StderrDescriptor = descriptors[2];
         for (var i = 0; i < names.Count; i++)
@@ -133,8 +132,7 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
             return;
         }
 
-        Channel?.Dispose();
-        foreach (var descriptor in (ReadOnlySpan<int>)[StdoutDescriptor, StderrDescriptor, FreezeDescriptor, MemoryPeakDescriptor, CpuUsageDescriptor])
+        foreach (var descriptor in (ReadOnlySpan<int>)[ChannelDescriptor, StdoutDescriptor, StderrDescriptor, FreezeDescriptor, MemoryPeakDescriptor, CpuUsageDescriptor])
         {
             if (descriptor >= 0)
             {

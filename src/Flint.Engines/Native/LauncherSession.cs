@@ -20,6 +20,8 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     private readonly ConcurrentDictionary<uint, Cell> _cells = new();
     private readonly ConcurrentDictionary<uint, Zygote> _zygotes = new();
     private readonly Lock _sendLock = new();
+    /// <summary>What the launcher had no room for yet, in order; under <see cref="_sendLock"/>. The first is being sent by <see cref="SendRest"/>.</summary>
+    private readonly Queue<ReadOnlyMemory<byte>> _unsent = new();
     private readonly TaskCompletionSource<LauncherHello> _hello = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<DnsSockets?> _dnsSockets = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -161,6 +163,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
         await _ended.Task;
     }
 
+    /// <summary>Never waits for the launcher: the caller's thread may be one that others wait for. False when the launcher is gone.</summary>
     private bool Send(ReadOnlyMemory<byte> message)
     {
         lock (_sendLock)
@@ -172,14 +175,62 @@ internal sealed partial class LauncherSession : IAsyncDisposable
 
             try
             {
-                _socket.Send(message.Span);
-                return true;
+                if (_unsent.Count == 0 && Libc.Send(_descriptor, message.Span, wait: false) >= 0)
+                {
+                    return true;
+                }
             }
-            catch (SocketException exception)
+            catch (IOException exception)
             {
                 LogSendFailed(_logger, exception);
                 return false;
             }
+
+            _unsent.Enqueue(message);
+            if (_unsent.Count == 1)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(static session => session.SendRest(), this, preferLocal: false);
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>Blocks while the launcher has no room; its end ends it.</summary>
+    private void SendRest()
+    {
+        var held = false;
+        try
+        {
+            _socket.SafeHandle.DangerousAddRef(ref held);
+            while (FirstUnsent() is { } message)
+            {
+                Libc.Send(_descriptor, message.Span, wait: true);
+                lock (_sendLock)
+                {
+                    _unsent.Dequeue();
+                }
+            }
+        }
+        catch (Exception exception) when (exception is IOException or ObjectDisposedException)
+        {
+            // The connection has ended, and with it whatever the messages were about.
+            LogSendFailed(_logger, exception);
+        }
+        finally
+        {
+            if (held)
+            {
+                _socket.SafeHandle.DangerousRelease();
+            }
+        }
+    }
+
+    private ReadOnlyMemory<byte>? FirstUnsent()
+    {
+        lock (_sendLock)
+        {
+            return _unsent.TryPeek(out var message) ? message : null;
         }
     }
 

@@ -3,7 +3,10 @@ using System.Runtime.InteropServices;
 
 namespace Flint.Engines.Native;
 
-/// <summary>The few system calls that .NET has no way to make: receiving descriptors, and non-blocking work on pipes and cgroup files.</summary>
+/// <summary>What <see cref="Libc.WaitEpoll"/> has seen.</summary>
+internal readonly record struct PollEvent(long Token, uint Events);
+
+/// <summary>The few system calls that .NET has no way to make, or none as cheap: receiving descriptors, and non-blocking work on channels, pipes and cgroup files.</summary>
 internal static unsafe partial class Libc
 {
     public const int Eintr = 4;
@@ -12,13 +15,20 @@ internal static unsafe partial class Libc
     public const int SoPeerCred = 17;
     private const int ScmRights = 1;
     private const int MsgTrunc = 0x20;
+    private const int MsgDontWait = 0x40;
+    private const int MsgNoSignal = 0x4000;
     private const int MsgCtrunc = 0x08;
     private const int MsgCmsgCloexec = 0x40000000;
     private const int FGetFl = 3;
     private const int FSetFl = 4;
     private const int ONonblock = 0x800;
     public const uint EpollIn = 0x001;
+    public const uint EpollOut = 0x004;
+    /// <summary>Error, or the other side is gone or sends no more: there is no other event after it.</summary>
+    public const uint EpollEnd = 0x008 | 0x010 | EpollRdHup;
+    public const uint EpollRdHup = 0x2000;
     public const uint EpollOneShot = 1u << 30;
+    public const uint EpollEdge = 1u << 31;
     public const int EpollCtlAdd = 1;
     public const int EpollCtlDel = 2;
     public const int EpollCtlMod = 3;
@@ -110,6 +120,36 @@ internal static unsafe partial class Libc
         }
     }
 
+    /// <summary>Receives what is there of a stream; -1 when nothing is, 0 at the end. Never waits.</summary>
+    public static int ReceiveAvailable(int socket, Span<byte> buffer)
+    {
+        fixed (byte* data = buffer)
+        {
+            nint count;
+            do
+            {
+                count = recv(socket, data, (nuint)buffer.Length, MsgDontWait);
+            }
+            while (count < 0 && Marshal.GetLastPInvokeError() == Eintr);
+            return count >= 0 ? (int)count : Marshal.GetLastPInvokeError() == Eagain ? -1 : throw Failure("recv");
+        }
+    }
+
+    /// <summary>Sends what there is room for, of a message socket all; -1 when there is none. With <paramref name="wait"/> it waits for room.</summary>
+    public static int Send(int socket, ReadOnlySpan<byte> bytes, bool wait)
+    {
+        fixed (byte* data = bytes)
+        {
+            nint count;
+            do
+            {
+                count = send(socket, data, (nuint)bytes.Length, MsgNoSignal | (wait ? 0 : MsgDontWait));
+            }
+            while (count < 0 && Marshal.GetLastPInvokeError() == Eintr);
+            return count >= 0 ? (int)count : Marshal.GetLastPInvokeError() == Eagain ? -1 : throw Failure("send");
+        }
+    }
+
     public static void SetNonBlocking(int descriptor)
     {
         var flags = fcntl(descriptor, FGetFl, 0);
@@ -157,11 +197,11 @@ internal static unsafe partial class Libc
         }
     }
 
-    /// <summary>Blocks until at least one event has come; fills in their data and returns how many.</summary>
-    public static int WaitEpoll(int epoll, Span<long> data)
+    /// <summary>Blocks until at least one event has come; fills them in and returns how many.</summary>
+    public static int WaitEpoll(int epoll, Span<PollEvent> events)
     {
-        byte* entries = stackalloc byte[data.Length * 16];
-        var count = epoll_wait(epoll, entries, data.Length, -1);
+        byte* entries = stackalloc byte[events.Length * 16];
+        var count = epoll_wait(epoll, entries, events.Length, -1);
         if (count < 0 && Marshal.GetLastPInvokeError() != Eintr)
         {
             throw Failure("epoll_wait");
@@ -169,7 +209,8 @@ internal static unsafe partial class Libc
 
         for (var i = 0; i < count; i++)
         {
-            data[i] = Unsafe.ReadUnaligned<long>(entries + (i * (EpollDataOffset + 8)) + EpollDataOffset);
+            var entry = entries + (i * (EpollDataOffset + 8));
+            events[i] = new PollEvent(Unsafe.ReadUnaligned<long>(entry + EpollDataOffset), Unsafe.ReadUnaligned<uint>(entry));
         }
 
         return Math.Max(count, 0);
@@ -219,6 +260,12 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial nint recvmsg(int socket, MessageHeader* message, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint recv(int socket, void* buffer, nuint count, int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial nint send(int socket, void* buffer, nuint count, int flags);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial nint read(int descriptor, void* buffer, nuint count);

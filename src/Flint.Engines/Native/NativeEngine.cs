@@ -12,6 +12,11 @@ public sealed record NativeEngineSettings(NativeEngineOptions Options, string Co
 {
     /// <summary>Validated options of the network that functions can have. Switched off unless given: making it costs some tens of milliseconds and megabytes.</summary>
     public EgressOptions Egress { get; init; } = new() { Enabled = false };
+
+    /// <summary>
+    /// What waits for a guest's answer runs on the thread that sees it come, where nothing may block or compute for long; otherwise in the thread pool.
+    /// </summary>
+    public bool AnswersInline { get; init; }
 }
 
 /// <summary>
@@ -30,7 +35,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
 
     // Set by StartAsync, then only read, but for the current launcher, which the supervisor swaps.
     private GuestRuntimes _runtimes = GuestRuntimes.None;
-    private RawOutputPump? _pump;
+    private GuestPollers? _pollers;
     private volatile NativeLauncher? _current;
     private volatile EngineCapabilities _capabilities = new([], false, false, []);
     private volatile string _restartFailure = "it ended by itself";
@@ -73,7 +78,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
         }
 
         var session = await OpenAsync(CommandFor(files), cancellationToken);
-        _pump = new RawOutputPump(_loggers.CreateLogger<RawOutputPump>());
+        _pollers = new GuestPollers(_settings.AnswersInline, _loggers.CreateLogger<GuestPollers>());
         _current = await LaunchAsync(session, cancellationToken);
         _supervisor = SuperviseAsync(CommandFor(files), _current);
         LogStarted(_logger, session.Hello.Mode, session.Hello.Cgroup, string.Join(", ", _runtimes.Names));
@@ -98,6 +103,8 @@ internal sealed partial class NativeEngine : ISandboxEngine
         }
     }
 
+    public string? BootVariable(string runtime, IReadOnlyDictionary<string, string> environment) => _runtimes.Find(runtime)?.NeedsExec(environment);
+
     public async Task<ISandbox> CreateAsync(SandboxSpec spec, CancellationToken cancellationToken)
     {
         var runtime = _runtimes.Find(spec.Runtime) ?? throw new EngineException(
@@ -112,8 +119,6 @@ internal sealed partial class NativeEngine : ISandboxEngine
             throw new EngineException($"A snapshot cannot be taken: {noSnapshot}.");
         }
 
-        // The launcher's socket takes what it is sent, or blocks for a moment when it is full; the caller's thread may be one that others wait for.
-        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         var codeName = CodeName(spec.CodeDirectory);
         var launcher = _current ?? throw new EngineException(Trouble ?? "The launcher is being restarted.");
         var (cell, reason) = await launcher.TakeAsync(spec, runtime, cancellationToken);
@@ -166,7 +171,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
             await launcher.DisposeAsync();
         }
 
-        _pump?.Dispose();
+        _pollers?.Dispose();
         _stopping.Dispose();
     }
 
@@ -232,7 +237,7 @@ internal sealed partial class NativeEngine : ISandboxEngine
     {
         try
         {
-            return new NativeSandbox(session, cell, start, _pump!, _time);
+            return new NativeSandbox(session, cell, start, _pollers!, _time);
         }
         catch (IOException exception)
         {

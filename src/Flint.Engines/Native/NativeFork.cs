@@ -75,6 +75,7 @@ internal sealed class NativeFork(NativeSandbox sandbox, SnapshotTemplate templat
     private async Task RenewAsync()
     {
         _killed = true;
+        streams.Mute();
         try
         {
             await template.RenewAsync(this);

@@ -17,17 +17,17 @@ internal sealed class NativeSandbox : ISandbox
     private Task? _destroyed;
     private bool _frozen;
 
-    public NativeSandbox(LauncherSession session, Cell cell, SandboxStart start, RawOutputPump pump, TimeProvider time)
+    public NativeSandbox(LauncherSession session, Cell cell, SandboxStart start, GuestPollers pollers, TimeProvider time)
     {
         _session = session;
         _cell = cell;
         _start = start;
         _time = time;
-        _streams = cell.TakeStreams(pump);
+        _streams = cell.TakeStreams(pollers);
         Id = $"c{cell.Id}";
         if (start.Snapshot)
         {
-            Template = cell.Template = new SnapshotTemplate(this, session, cell, pump, time);
+            Template = cell.Template = new SnapshotTemplate(this, session, cell, pollers, time);
         }
     }
 
@@ -114,6 +114,7 @@ internal sealed class NativeSandbox : ISandbox
 
     private async Task KillAndRemoveAsync()
     {
+        _streams.Mute();
         _session.Kill(_cell);
         try
         {

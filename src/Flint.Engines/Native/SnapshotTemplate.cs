@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using Flint.Runtime.Sandboxing;
 
 namespace Flint.Engines.Native;
@@ -7,7 +6,7 @@ namespace Flint.Engines.Native;
 /// The forks of one sandbox's initialised process. The launcher's RENEW ends a fork and makes the next in one step, so that destroying fork n completes when fork n+1 has
 /// come: it waits, with nothing of its event, until <see cref="ForkAsync"/> hands it out. Events come from the session's thread.
 /// </summary>
-internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession session, Cell cell, RawOutputPump pump, TimeProvider time) : ISandboxTemplate
+internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession session, Cell cell, GuestPollers pollers, TimeProvider time) : ISandboxTemplate
 {
     private static readonly TimeSpan RenewLimit = TimeSpan.FromSeconds(30);
     private readonly Lock _lock = new();
@@ -166,11 +165,11 @@ internal sealed class SnapshotTemplate(NativeSandbox sandbox, LauncherSession se
     // The descriptors have an owner from here on, whatever happens.
     private GuestStreams? Take(List<int> descriptors)
     {
-        var (channel, stdout, stderr) = (new Socket(new SafeSocketHandle(descriptors[0], ownsHandle: true)), descriptors[1], descriptors[2]);
+        var (channel, stdout, stderr) = (descriptors[0], descriptors[1], descriptors[2]);
         descriptors.Clear();
         try
         {
-            return new GuestStreams(channel, stdout, stderr, pump);
+            return new GuestStreams(channel, stdout, stderr, pollers);
         }
         catch (IOException exception)
         {

@@ -17,7 +17,7 @@ public sealed partial class SandboxPools
             var (pools, slot, sandbox) = ((SandboxPools, PooledSandbox, GuardedSandbox))state!;
             pools.OnExited(slot, sandbox);
         },
-        (this, slot, sandbox), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        (this, slot, sandbox), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
 
     /// <summary>The first process of a sandbox has ended, or that of a snapshot's fork.</summary>
     private void OnExited(PooledSandbox slot, GuardedSandbox exited)

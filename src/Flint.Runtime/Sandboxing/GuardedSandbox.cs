@@ -172,8 +172,6 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
 
     private async Task DestroyInnerAsync()
     {
-        // Off the caller's stack: an engine may do real work before its first await.
-        await Task.Yield();
         try
         {
             await inner.DestroyAsync();

@@ -49,7 +49,7 @@ public interface ISandbox
     long? ReadPeakMemory();
 
     /// <summary>
-    /// Kills every process and removes everything. Completes when the host proves it empty. Idempotent, safe at any time and from any thread.
+    /// Kills every process and removes everything. Returns without blocking, since it is called on threads that others wait for; completes when the host proves it empty. Idempotent, safe at any time and from any thread.
     /// Throws <see cref="EngineException"/> when something could not be removed; the janitor retries.
     /// </summary>
     Task DestroyAsync();

@@ -19,7 +19,13 @@ public interface ISandboxEngine : IAsyncDisposable
     Task<EngineReport> ProbeAsync(CancellationToken cancellationToken);
 
     /// <summary>
-    /// Makes a sandbox with a booting guest in it. The caller owns it and must destroy it.
+    /// The variable of a function's environment that only a start of its own can obey, so that the function can have no snapshot; null when there is none, also
+    /// for a runtime that is not there.
+    /// </summary>
+    string? BootVariable(string runtime, IReadOnlyDictionary<string, string> environment) => null;
+
+    /// <summary>
+    /// Makes a sandbox with a booting guest in it. Returns without blocking, since it is called on threads that others wait for. The caller owns the sandbox and must destroy it.
     /// Throws <see cref="EngineException"/> when it cannot be made, <see cref="SnapshotUnsafeException"/> when the function's own settings keep it from being a snapshot; nothing is
     /// left behind then.
     /// </summary>

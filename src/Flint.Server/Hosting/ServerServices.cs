@@ -34,6 +34,7 @@ internal static class ServerServices
             configuration.Native, provider.GetRequiredService<CodeCache>().Root, configuration.Sandbox.AllowUnenforced)
         {
             Egress = configuration.Egress,
+            AnswersInline = SocketThreads.AreInline,
         });
         services.AddFunctions(configuration);
         services.AddHttpApi(configuration);
