@@ -41,7 +41,7 @@ internal sealed class GuestRuntime(string name, string interpreter, GuestLanguag
     {
         foreach (var (key, value) in function)
         {
-            if (language.Zygote!.IsReadAtBoot(key) && language.Environment.GetValueOrDefault(key) != value)
+            if (language.Zygote is { } zygote && zygote.IsReadAtBoot(key) && language.Environment.GetValueOrDefault(key) != value)
             {
                 return key;
             }

@@ -150,7 +150,10 @@ internal sealed class NativeLauncher : IAsyncDisposable
         if (runtime.NeedsExec(spec.Environment) is { } variable)
         {
             var reason = $"the environment variable {variable} is read when the interpreter starts";
-            return spec.Snapshot ? throw new SnapshotUnsafeException([$"{reason}, which is before anything is forked"]) : (null, reason);
+            return spec.Snapshot ? throw new SnapshotUnsafeException([$"{reason}, which is before anything is forked"])
+            {
+                Advice = "Leave the variable out, or use freshness warm or fresh.",
+            } : (null, reason);
         }
 
         await FirstBootAsync(keeper, spec.Snapshot, cancellationToken);

@@ -198,8 +198,8 @@ public sealed partial class Dispatcher
         {
             case GuestProtocolException:
                 return new InvocationError(FaultType.ProtocolViolation, "Runtime.ProtocolViolation", exception.Message, []);
-            case SnapshotUnsafeException:
-                return new InvocationError(FaultType.SnapshotUnsafe, "Runtime.SnapshotUnsafe", $"{exception.Message} {SnapshotAdvice}", []);
+            case SnapshotUnsafeException notSafe:
+                return new InvocationError(FaultType.SnapshotUnsafe, "Runtime.SnapshotUnsafe", $"{notSafe.Message} {notSafe.Advice ?? SnapshotAdvice}", []);
             case EngineException when sandbox is null:
                 LogNotMade(_logger, exception, run.Function.Engine);
                 return new InvocationError(FaultType.EngineUnavailable, exception.Message);

@@ -33,6 +33,10 @@ public sealed partial class EngineRegistry : IAsyncDisposable
     /// <summary>What the engine can do now; null when there is none of that name. No allocation: every record asks.</summary>
     public EngineCapabilities? Capabilities(string name) => _slots.TryGetValue(name, out var slot) ? slot.Engine.Capabilities : null;
 
+    /// <summary>See <see cref="ISandboxEngine.BootVariable"/>; null when there is no engine of that name.</summary>
+    public string? BootVariable(string name, string runtime, IReadOnlyDictionary<string, string> environment) =>
+        _slots.TryGetValue(name, out var slot) ? slot.Engine.BootVariable(runtime, environment) : null;
+
     /// <summary>Starts all engines side by side. An engine's failure is kept, never thrown.</summary>
     public Task StartAsync(CancellationToken cancellationToken) =>
         Task.WhenAll(_slots.Values.Select(slot => StartAsync(slot, cancellationToken)));

@@ -21,4 +21,7 @@ public sealed class SnapshotUnsafeException(IReadOnlyList<string> findings)
     : Exception($"The process cannot be kept as a snapshot: {string.Join("; ", findings)}.")
 {
     public IReadOnlyList<string> Findings { get; } = findings;
+
+    /// <summary>What the function's author can do about it, in a sentence; null when the usual advice fits, which is about what the function starts while it is initialised.</summary>
+    public string? Advice { get; init; }
 }

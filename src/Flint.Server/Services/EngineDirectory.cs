@@ -92,6 +92,17 @@ internal sealed class EngineDirectory(EngineRegistry engines)
         }
     }
 
+    /// <summary>Refuses what only a start of its own obeys for a function with <c>freshness: snapshot</c>.</summary>
+    public void CheckSnapshotEnvironment(string engine, string runtime, IReadOnlyDictionary<string, string> environment)
+    {
+        if (engines.BootVariable(engine, runtime, environment) is { } variable)
+        {
+            throw new RefusedException("unsupported_freshness",
+                $"The interpreter reads {variable} when it starts, which is before anything is forked: freshness snapshot cannot obey it. Leave the variable out, or use freshness warm or fresh.",
+                field: "environment." + variable, limit: "warm, fresh");
+        }
+    }
+
     /// <summary>Refuses <c>network: egress</c> where the engine cannot have it.</summary>
     public void CheckEgress(string engine)
     {

@@ -24,7 +24,8 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
         var runtime = engines.CheckRuntime(request.Runtime, engine);
         Handlers.Check(runtime, request.Handler ?? throw Missing("handler"));
         var (freshness, start, network) = Sandbox(request.Freshness ?? "warm", request.Start ?? "zygote", request.Network ?? "none", engine);
-        return new FunctionEntity
+        var environment = request.Environment ?? new Dictionary<string, string>();
+        var function = new FunctionEntity
         {
             TenantId = tenantId,
             Id = id,
@@ -37,7 +38,7 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
             MemoryMb = Memory(request.MemoryMb ?? DefaultMemoryMb),
             TimeoutMs = Timeout(request.TimeoutMs ?? Math.Min(DefaultTimeoutMs, limits.MaxTimeoutMs)),
             TmpMb = Tmp(request.TmpMb ?? Math.Min(DefaultTmpMb, limits.MaxTmpMb)),
-            EnvironmentJson = Environment(request.Environment ?? new Dictionary<string, string>()),
+            EnvironmentJson = Environment(environment),
             Freshness = freshness,
             Start = start,
             Network = network,
@@ -47,6 +48,8 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
             CreatedAt = now,
             UpdatedAt = now,
         };
+        CheckBootVariables(function, environment);
+        return function;
     }
 
     /// <summary>Changes what the request gives. Pure: safe to run again within a retried transaction.</summary>
@@ -70,6 +73,11 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
             // A host that has lost an ability refuses at the next invocation; changes of other settings stay possible meanwhile.
             (function.Freshness, function.Start, function.Network) = Sandbox(
                 request.Freshness ?? function.Freshness, request.Start ?? function.Start, request.Network ?? function.Network, function.Engine);
+        }
+
+        if (request.Environment is not null || request.Freshness is not null || request.Runtime is not null || request.Engine is not null)
+        {
+            CheckBootVariables(function, JsonSerializer.Deserialize(function.EnvironmentJson, FlintJson.Default.DictionaryStringString)!);
         }
 
         function.OnDisconnect = request.OnDisconnect is { } disconnect ? Word("onDisconnect", disconnect, "continue", "cancel") : function.OnDisconnect;
@@ -119,6 +127,14 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
         }
 
         return (freshness, start, network);
+    }
+
+    private void CheckBootVariables(FunctionEntity function, IReadOnlyDictionary<string, string> environment)
+    {
+        if (function.Freshness == "snapshot")
+        {
+            engines.CheckSnapshotEnvironment(function.Engine, function.Runtime, environment);
+        }
     }
 
     private static string Word(string field, string value, params string[] words) =>

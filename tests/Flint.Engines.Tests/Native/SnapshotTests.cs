@@ -169,7 +169,12 @@ public sealed class SnapshotTests : IDisposable
         var spec = _host.Spec() with { Snapshot = true, Start = StartMode.Exec };
         (await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec, CancellationToken.None))).Message.ShouldContain("exec");
         spec = _host.Spec() with { Snapshot = true, Environment = new Dictionary<string, string> { ["LD_X"] = "1" } };
-        (await Should.ThrowAsync<SnapshotUnsafeException>(() => engine.CreateAsync(spec, CancellationToken.None))).Message.ShouldContain("LD_X");
+        var refused = await Should.ThrowAsync<SnapshotUnsafeException>(() => engine.CreateAsync(spec, CancellationToken.None));
+        refused.Message.ShouldContain("LD_X");
+        refused.Advice!.ShouldContain("variable");
+        engine.BootVariable(spec.Runtime, spec.Environment).ShouldBe("LD_X");
+        engine.BootVariable(spec.Runtime, new Dictionary<string, string> { ["X"] = "1" }).ShouldBeNull();
+        engine.BootVariable("cobol85", spec.Environment).ShouldBeNull();
     }
 
     private Task<ISandbox> TemplateAsync(ISandboxEngine engine) => TemplateAsync(engine, _host);

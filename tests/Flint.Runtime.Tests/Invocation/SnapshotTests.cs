@@ -192,10 +192,10 @@ public sealed class SnapshotTests
     public async Task Settings_that_keep_a_function_from_being_a_snapshot_are_its_own_fault()
     {
         await using var plane = new Plane();
-        plane.Engine.OnCreate = (_, _) => throw new SnapshotUnsafeException(["the environment variable X is read when the interpreter starts"]);
+        plane.Engine.OnCreate = (_, _) => throw new SnapshotUnsafeException(["the environment variable X is read when the interpreter starts"]) { Advice = "Leave it out." };
         var outcome = await plane.InvokeAsync(Function()).WaitAsync(Bound);
         (outcome.Status, outcome.Error!.Type).ShouldBe((InvocationStatus.Failed, FaultType.SnapshotUnsafe));
-        outcome.Error.Message.ShouldContain("the environment variable X");
+        outcome.Error.Message.ShouldBe("The process cannot be kept as a snapshot: the environment variable X is read when the interpreter starts. Leave it out.");
         await plane.SettleAsync();
         plane.Engine.Live.ShouldBe(0);
     }

@@ -64,6 +64,20 @@ public sealed class SandboxSettingsTests
     }
 
     [Fact]
+    public async Task Variables_that_a_snapshot_cannot_obey_are_refused_when_it_is_deployed_or_changed()
+    {
+        await using var server = await TestServer.StartAsync(new FakeEngine { BootVariables = ["NODE_OPTIONS"] });
+        const string Function = """{"name":"f","runtime":"nodejs20","handler":"index.handler","code":{"inline":"x"},"environment":{"A":"b","NODE_OPTIONS":"--x"},"freshness":""";
+
+        var refused = await (await server.PostAsync("/api/functions", Function + "\"snapshot\"}")).ShouldBeProblemAsync(400, "unsupported_freshness", "environment.NODE_OPTIONS");
+        refused.Text("detail")!.ShouldContain("NODE_OPTIONS");
+        await (await server.PostAsync("/api/functions", Function + "\"fresh\"}")).ReadAsync(System.Net.HttpStatusCode.Created);
+        await (await server.SendAsync(HttpMethod.Patch, "/api/functions/f", """{"freshness":"snapshot"}""")).ShouldBeProblemAsync(400, "unsupported_freshness", "environment.NODE_OPTIONS");
+        await (await server.SendAsync(HttpMethod.Patch, "/api/functions/f", """{"freshness":"snapshot","environment":{}}""")).ReadAsync();
+        await (await server.SendAsync(HttpMethod.Patch, "/api/functions/f", """{"environment":{"NODE_OPTIONS":""}}""")).ShouldBeProblemAsync(400, "unsupported_freshness", "environment.NODE_OPTIONS");
+    }
+
+    [Fact]
     public async Task What_the_host_cannot_offer_is_refused_when_it_is_deployed()
     {
         var engine = new FakeEngine();

@@ -20,6 +20,9 @@ public sealed class FakeEngine(string name = "native") : ISandboxEngine
     /// <summary>Why a sandbox is started by exec although a zygote was asked for; null (the default) where it is not.</summary>
     public Func<SandboxSpec, string?> ExecReason { get; set; } = _ => null;
 
+    /// <summary>Names of variables that a snapshot cannot obey.</summary>
+    public IReadOnlyList<string> BootVariables { get; set; } = [];
+
     /// <summary>The script of the sandboxes made from now on; by default every event is echoed.</summary>
     public Func<SandboxSpec, FakeScript> Script { get; set; } = _ => new FakeScript();
 
@@ -53,6 +56,8 @@ public sealed class FakeEngine(string name = "native") : ISandboxEngine
 
     public Task<EngineReport> ProbeAsync(CancellationToken cancellationToken) => Task.FromResult(
         new EngineReport(Name, StartFailure is null, StartFailure ?? "Fake sandboxes for tests", Capabilities.Runtimes, []));
+
+    public string? BootVariable(string runtime, IReadOnlyDictionary<string, string> environment) => BootVariables.FirstOrDefault(environment.ContainsKey);
 
     public async Task<ISandbox> CreateAsync(SandboxSpec spec, CancellationToken cancellationToken)
     {
