@@ -4,12 +4,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// The chunks of V8's heap. V8 draws an address for each, so that each has page tables of its own, which every fork copies and every exit frees, and none is part of a huge
-// page. Here they lie side by side, in a zygote and in its forks.
+// The chunks of V8's heap. V8 draws an address for each, so that each is a mapping with page tables of its own, which every fork copies and every exit frees, and none is
+// part of a huge page. Here they lie side by side in one mapping, in a zygote and in its forks.
 
-// Once, before the first chunk: where they are to lie. Aligned as a huge page.
-void chunks_begin(uintptr_t from);
-// Where this mapping should be put, or 0: it is no chunk, or there is no room.
-uintptr_t chunks_place(size_t length, int protection, int flags, int fd);
-// What was unmapped can be used again.
-void chunks_unmapped(uintptr_t from, size_t length);
+// Once, before the first chunk: where they are to lie. Aligned as a huge page. Nothing that is there is replaced.
+void chunks_begin(void *from);
+// Memory for this mapping, all zero, or NULL: it is no chunk, or there is no room. It can be read and written at once.
+void *chunks_take(size_t length, int protection, int flags, int fd);
+// False when this is none of the chunks' memory, which is then to be unmapped as ever.
+bool chunks_give_back(void *from, size_t length);

@@ -32,7 +32,7 @@ void heap_begin(void)
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t)sizeof random) {
         next = (0x100000000000UL + random % 0x400000000000UL) & ~(HUGE_PAGE - 1);
         placing = true;
-        chunks_begin(next + CHUNKS);
+        chunks_begin((void *)(next + CHUNKS));
     }
 }
 
@@ -60,23 +60,16 @@ FLINT_EXPORT void *mmap(void *address, size_t length, int protection, int flags,
         }
         placing = false;
     }
-    void *place = (void *)chunks_place(length, protection, flags, fd);
-    if (place) {
-        void *got = ask(place, length, protection, flags | MAP_FIXED_NOREPLACE, fd, offset);
-        if (got != MAP_FAILED) {
-            return got;
-        }
+    void *chunk = chunks_take(length, protection, flags, fd);
+    if (chunk) {
+        return chunk;
     }
     return ask(address, length, protection, flags, fd, offset);
 }
 
 FLINT_EXPORT int munmap(void *address, size_t length)
 {
-    int result = (int)syscall(SYS_munmap, address, length);
-    if (result == 0) {
-        chunks_unmapped((uintptr_t)address, length);
-    }
-    return result;
+    return chunks_give_back(address, length) ? 0 : (int)syscall(SYS_munmap, address, length);
 }
 
 FLINT_EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset) __attribute__((alias("mmap")));
