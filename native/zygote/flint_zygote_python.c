@@ -92,7 +92,7 @@ static int find_image(struct dl_phdr_info *info, size_t size, void *argument)
 // The constants between become executable with it.
 static void put_code_into_huge_pages(void)
 {
-    enum { HUGE = 2 << 20 };
+    enum { HUGE = 2 << 20, COLLAPSE = 25 }; // MADV_COLLAPSE, younger than many a header
     struct image image = {.inside = (uintptr_t)PyObject_Malloc};
     dl_iterate_phdr(find_image, &image);
     uintptr_t from = (image.from + HUGE - 1) & ~(uintptr_t)(HUGE - 1), to = image.to & ~(uintptr_t)(HUGE - 1);
@@ -107,8 +107,8 @@ static void put_code_into_huge_pages(void)
     char *copy = (char *)(((uintptr_t)room + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
     madvise(copy, length, MADV_HUGEPAGE);
     memcpy(copy, (const void *)from, length);
-    // Where this is forbidden the interpreter stays as it is.
-    if (!mprotect(copy, length, PROT_READ | PROT_EXEC)) {
+    // Where this cannot be the interpreter stays as it is: as small pages the copy would cost a fork more than the file.
+    if (!madvise(copy, length, COLLAPSE) && !mprotect(copy, length, PROT_READ | PROT_EXEC)) {
         mremap(copy, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)from);
     }
     munmap(room, (size_t)(copy - room));

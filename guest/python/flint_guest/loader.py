@@ -97,22 +97,31 @@ def _import_file(name, task_root):
     if "." in name or name in sys.modules or sys.path[0] != task_root or _imp.is_frozen(name) or sys.pycache_prefix is not None or sys.flags.optimize:
         return None
     try:
-        entries = os.listdir(task_root)
-        if "__pycache__" in entries or any(entry.partition(".")[0] == name for entry in entries if entry != name + ".py"):
-            return None
-        path = f"{task_root}/{name}.py"
-        with FileIO(path) as file:
-            source = file.readall()
+        file = name + ".py"
+        for entry in os.listdir(task_root):
+            if entry == "__pycache__" or entry != file and entry.partition(".")[0] == name:
+                return None
+        path = f"{task_root}/{file}"
+        with FileIO(path) as opened:
+            source = opened.readall()
     except OSError:
         return None
-    spec = _bootstrap.ModuleSpec(name, _external.SourceFileLoader(name, path), origin=path)
+    # As importlib would make them.
+    loader = _external.SourceFileLoader(name, path)
+    spec = _bootstrap.ModuleSpec(name, loader, origin=path)
     spec.has_location = True
     spec.cached = f"{task_root}/__pycache__/{name}.{sys.implementation.cache_tag}.pyc"
-    module = _bootstrap.module_from_spec(spec)
+    module = type(sys)(name)
+    variables = module.__dict__
+    variables["__loader__"] = loader
+    variables["__package__"] = ""
+    variables["__spec__"] = spec
+    variables["__file__"] = path
+    variables["__cached__"] = spec.cached
     spec._initializing = True
     sys.modules[name] = module
     try:
-        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+        exec(compile(source, path, "exec", dont_inherit=True), variables)
         return sys.modules[name]
     except BaseException:
         sys.modules.pop(name, None)

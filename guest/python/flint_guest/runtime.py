@@ -196,14 +196,16 @@ def _apply_environment(environment):
     variables = os.environ
     # What os.environ keeps, in its encoding: asking os.environ itself raises and catches an exception for every new name.
     encoded, encode = variables._data, variables.encodekey
-    wanted = {encode(name): encode(value) for name, value in environment.items()}
     timezone = encoded.get(_TZ)
-    for name in [name for name in encoded if name not in wanted]:
-        del variables[variables.decodekey(name)]
-    for name, value in wanted.items():
+    gone = set(encoded)
+    for name, value in environment.items():
+        name, value = encode(name), encode(value)
+        gone.discard(name)
         if encoded.get(name) != value:
             os.putenv(name, value)
             encoded[name] = value
+    for name in gone:
+        del variables[variables.decodekey(name)]
     if encoded.get(_TZ) != timezone:
         import time
 

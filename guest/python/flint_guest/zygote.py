@@ -8,6 +8,7 @@ import importlib
 import os
 import posix
 import sys
+from _frozen_importlib_external import PathFinder
 from time import time
 
 from . import codec, loader, protocol, runtime
@@ -53,6 +54,7 @@ def prepare(directory):
 
 def _import_modules():
     register, os.register_at_fork = os.register_at_fork, _register_at_fork
+    placeholders = _hold_places()
     for name in _MODULES:
         try:
             importlib.import_module(name)
@@ -60,6 +62,16 @@ def _import_modules():
             # An optional part that this interpreter was built or packaged without.
             pass
     os.register_at_fork = register
+    for name in placeholders:
+        del sys.modules[name]
+
+
+def _hold_places():
+    """shutil imports these only to know that they are there. Each is two libraries, ten mappings that every fork would copy."""
+    names = [name for name in ("bz2", "lzma") if name not in sys.modules and ("_" + name in sys.builtin_module_names or PathFinder.find_spec("_" + name))]
+    for name in names:
+        sys.modules[name] = type(sys)(name)
+    return names
 
 
 def _load_again():
