@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -17,7 +19,7 @@
 #include "egress_warden.h"
 #include "util.h"
 
-enum { BEGIN_LIMIT_MS = 15000, WIRE_LIMIT_MS = 15000, LIST_MAX = 65536 };
+enum { BEGIN_LIMIT_MS = 15000, WIRE_LIMIT_MS = 15000, LIST_MAX = 65536, OPER_UP = 6 }; // IF_OPER_UP of linux/if.h, which does not go with net/if.h
 
 const char egress_resolv_conf[] = "nameserver " ROUTER_ADDRESS "\noptions timeout:3 attempts:2\n";
 
@@ -122,6 +124,49 @@ static int configure(const struct wire_answer *wire)
     return result;
 }
 
+// Of the cell's link: IF_OPER_* of linux/if.h, or -errno.
+static int link_state(int ask)
+{
+    struct {
+        struct nlmsghdr header;
+        struct ifinfomsg body;
+    } question = {{.nlmsg_len = sizeof question, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST}, {.ifi_index = CELL_LINK_INDEX}};
+    _Alignas(NLMSG_ALIGNTO) uint8_t answer[8192];
+    ssize_t got = send(ask, &question, sizeof question, 0) < 0 ? -1 : recv(ask, answer, sizeof answer, 0);
+    const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)answer;
+    if (got < 0) {
+        return -errno;
+    }
+    if (!NLMSG_OK(header, (size_t)got) || header->nlmsg_type != RTM_NEWLINK) {
+        return -EPROTO;
+    }
+    const struct ifinfomsg *link = NLMSG_DATA(header);
+    int left = (int)IFLA_PAYLOAD(header);
+    for (const struct rtattr *attribute = IFLA_RTA(link); RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+        if (attribute->rta_type == IFLA_OPERSTATE) {
+            return *(const uint8_t *)RTA_DATA(attribute);
+        }
+    }
+    return -EPROTO;
+}
+
+// Of a pair of links the one that was raised first drops what it is to send until the kernel has noticed, in the background, that the other is up too: a second's loss
+// for whoever begins a connection in that moment, as TCP does not ask again sooner. So that one is the cell's, which can look.
+static int await_link(void)
+{
+    const int64_t until = monotonic_ms() + WIRE_LIMIT_MS;
+    int ask = netlink_open(NETLINK_ROUTE, 0);
+    int state = ask < 0 ? ask : 0;
+    while (state >= 0 && (state = link_state(ask)) >= 0 && state != OPER_UP) {
+        if (monotonic_ms() > until) {
+            state = -ETIMEDOUT;
+        }
+        poll(NULL, 0, 1);
+    }
+    close_fd(&ask);
+    return state < 0 ? state : 0;
+}
+
 static int ask_warden(int wires, const struct wire_request *request, int network, struct wire_answer *answer)
 {
     int pair[2];
@@ -169,5 +214,10 @@ int egress_wire(int wires, uint32_t *number)
         return result;
     }
     *number = answer.number;
-    return configure(&answer);
+    result = configure(&answer);
+    if (!result) {
+        const struct wire_request raise = {.kind = WIRE_RAISE, .number = answer.number};
+        result = ask_warden(wires, &raise, -1, &answer);
+    }
+    return result ? result : await_link();
 }

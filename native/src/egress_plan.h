@@ -48,12 +48,12 @@ static inline struct address plan_cell6(uint32_t number)
 static const struct ethernet plan_router_mac = {{2, 0x46, 0x6c, 0x69, 0, 1}}, plan_cell_mac = {{2, 0x46, 0x6c, 0x69, 0, 2}},
                              plan_gateway_mac = {{2, 0x46, 0x6c, 0x69, 0, 3}};
 
-// What PID 1 and the warden say to each other: a packet with the namespace and a socket for the answer; the answer.
-enum wire_kind { WIRE_CELL = 1, WIRE_FORGET = 2 };
+// What PID 1 and the warden say to each other: a packet with a socket for the answer, and for CELL the namespace; the answer.
+enum wire_kind { WIRE_CELL = 1, WIRE_FORGET = 2, WIRE_RAISE = 3 };
 
 struct wire_request {
     uint32_t kind;
-    uint32_t number; // FORGET: of the link whose connections are to be forgotten
+    uint32_t number; // RAISE: of the link whose end in the router is to be raised; FORGET: whose connections are to be forgotten
 };
 
 struct wire_answer {

@@ -198,20 +198,23 @@ int router_raise_tap(const struct router *router, uint32_t link, bool v4, bool v
     return netlink_run(router->ask, &batch);
 }
 
-static int try_wire(const struct router *router, int cell, uint32_t number, bool v6)
+static int try_wire(const struct router *router, int cell, uint32_t number)
 {
     struct netlink_batch batch;
     uint32_t link = WIRE_INDEX_FIRST + number;
-    const struct address address = plan_cell(number), address6 = plan_cell6(number);
     struct veth_pair pair = {.peer_name = CELL_LINK, .index = link, .peer_index = CELL_LINK_INDEX, .mac = plan_router_mac,
                              .peer_mac = plan_cell_mac, .mtu = WIRE_MTU, .peer_namespace = cell};
     snprintf(pair.name, sizeof pair.name, "c%u", number);
     netlink_begin(&batch);
     netlink_add_veth(&batch, &pair);
-    int result = netlink_run(router->ask, &batch);
-    if (result) {
-        return result;
-    }
+    return netlink_run(router->ask, &batch);
+}
+
+int router_raise(const struct router *router, uint32_t number, bool v6)
+{
+    struct netlink_batch batch;
+    const uint32_t link = WIRE_INDEX_FIRST + number;
+    const struct address address = plan_cell(number), address6 = plan_cell6(number);
     netlink_begin(&batch);
     netlink_raise(&batch, link, false, 0);
     netlink_add_neighbor(&batch, link, &address, &plan_cell_mac);
@@ -223,12 +226,12 @@ static int try_wire(const struct router *router, int cell, uint32_t number, bool
     return netlink_run(router->ask, &batch);
 }
 
-int router_wire(const struct router *router, int cell, uint32_t *number, bool v6)
+int router_wire(const struct router *router, int cell, uint32_t *number)
 {
     int result = -EEXIST;
     for (unsigned attempt = 0; attempt < WIRE_ATTEMPTS && (result == -EEXIST || result == -EBUSY); attempt++) {
         uint32_t next = (*number + attempt) % WIRES_MAX;
-        result = try_wire(router, cell, next, v6);
+        result = try_wire(router, cell, next);
         if (!result) {
             *number = next;
         }

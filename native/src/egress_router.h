@@ -24,6 +24,8 @@ void router_tune(const struct router *router);
 // Addresses and routes of pasta's link, which must be there.
 int router_raise_tap(const struct router *router, uint32_t link, bool v4, bool v6);
 // Makes the link between the router and a cell's namespace; number is the first to try and becomes the one taken.
-int router_wire(const struct router *router, int cell, uint32_t *number, bool v6);
+int router_wire(const struct router *router, int cell, uint32_t *number);
+// Raises the router's end, with what leads to the cell. After the cell's end, whose kernel then begins to send a moment later (see egress.c); the router's does at once.
+int router_raise(const struct router *router, uint32_t number, bool v6);
 // Forgets the connections of a cell whose link is gone.
 int router_forget(const struct router *router, uint32_t number);

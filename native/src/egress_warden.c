@@ -212,7 +212,9 @@ static void hear_links(struct warden *warden)
 static bool raise_pasta(struct warden *warden)
 {
     int64_t until = monotonic_ms() + TAP_LIMIT_MS;
-    start_pasta(warden);
+    if (warden->pasta == 0) {
+        start_pasta(warden);
+    }
     while (warden->pasta > 0 && warden->tap == 0 && monotonic_ms() < until) {
         struct pollfd sources[] = {{warden->router.links, POLLIN, 0}, {warden->signals, POLLIN, 0}};
         poll(sources, 2, 100);
@@ -230,6 +232,17 @@ static bool raise_pasta(struct warden *warden)
 
 // ---- cells ----
 
+// Whether what a cell sends will leave: pasta and its link are there. It is started for the first cell, and for one that comes just after its end.
+static bool forwards(struct warden *warden)
+{
+    warden->wanted = true;
+    if (warden->tap == 0 && warden->rules_ms == 0 && !raise_pasta(warden)) {
+        diag("pasta does not start; it is tried again: %s", warden->words);
+        warden->restart_ms = monotonic_ms() + RESTART_MS;
+    }
+    return warden->tap != 0;
+}
+
 static void serve_wires(struct warden *warden)
 {
     struct wire_request request;
@@ -240,24 +253,18 @@ static void serve_wires(struct warden *warden)
         _exit(0); // the launcher is gone
     }
     struct wire_answer answer = {.error = EPROTO, .v4 = warden->v4, .v6 = warden->v6};
-    const bool wire = got == (ssize_t)sizeof request && count == 2 && request.kind == WIRE_CELL;
-    if (wire && !warden->wanted) {
-        warden->wanted = true;
-        if (warden->rules_ms == 0 && !raise_pasta(warden)) {
-            diag("pasta does not start; it is tried again: %s", warden->words);
-            warden->restart_ms = monotonic_ms() + RESTART_MS;
-        }
-    }
-    if (got == (ssize_t)sizeof request && count == 1 && request.kind == WIRE_FORGET) {
-        answer.error = -router_forget(&warden->router, request.number);
-        send_packet(fds[0], &answer, sizeof answer, NULL, 0);
-    }
-    if (wire) {
+    if (got == (ssize_t)sizeof request && count == 2 && request.kind == WIRE_CELL) {
         uint32_t number = warden->next;
-        answer.error = -router_wire(&warden->router, fds[1], &number, warden->v6);
+        answer.error = -router_wire(&warden->router, fds[1], &number);
         answer.number = number;
         // Far from used again: what is still on its way to a cell that is gone must not meet another.
         warden->next = (number + 1) % WIRES_MAX;
+        send_packet(fds[0], &answer, sizeof answer, NULL, 0);
+    } else if (got == (ssize_t)sizeof request && count == 1 && request.kind == WIRE_RAISE && request.number < WIRES_MAX) {
+        answer.error = forwards(warden) ? -router_raise(&warden->router, request.number, warden->v6) : EHOSTDOWN;
+        send_packet(fds[0], &answer, sizeof answer, NULL, 0);
+    } else if (got == (ssize_t)sizeof request && count == 1 && request.kind == WIRE_FORGET) {
+        answer.error = -router_forget(&warden->router, request.number);
         send_packet(fds[0], &answer, sizeof answer, NULL, 0);
     }
     for (size_t i = 0; i < count; i++) {

@@ -127,6 +127,26 @@ def public_addresses_are_reached_by_tcp_and_udp_and_both_families(world):
 
 
 @test
+def no_packet_of_a_new_cells_first_connection_is_lost(world):
+    """Also while the kernel is slow to notice that links are up: others' links come and go."""
+    busy = [subprocess.Popen(["sh", "-c", f"while :; do ip link add busy{i} type dummy; ip link set busy{i} up; ip link del busy{i}; done"], stderr=subprocess.DEVNULL) for i in range(2)]
+    try:
+        for turn in range(4):
+            with Network(world) as network:
+                network.launcher.zygote, _ = network.launcher.boot_zygote(SNAPSHOT_HOST)
+                for _ in range(15):
+                    snapshot = Snapshot(network.launcher, network=1)
+                    took = snapshot.ask("reach", PUBLIC)
+                    names, numbers = [line.split()[1:] for line in snapshot.ask("read", "/proc/net/snmp").split("|") if line.startswith("Tcp:")]
+                    assert dict(zip(names, numbers))["RetransSegs"] == "0", (turn, took)
+                    snapshot.finish()
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@test
 def ordinary_users_have_the_same_network(world):
     for context in ("subuid", "single"):
         try:

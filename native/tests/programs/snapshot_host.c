@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern int flint_zygote_serve(void) __attribute__((weak));
@@ -280,6 +281,21 @@ static void pour(const char *address, int connections)
     say(all);
 }
 
+// Milliseconds until it is connected.
+static void reach(const char *address)
+{
+    const struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {inet_addr(address)}};
+    struct timespec begin, end;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    if (connect(fd, (const struct sockaddr *)&to, sizeof to)) {
+        say(-1);
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    say((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000);
+}
+
 // Connections of the cell to itself, in either family, that are over: each leaves a TIME_WAIT.
 static void wait_in_vain(int connections)
 {
@@ -428,6 +444,8 @@ static int act(void)
         abstract_socket(first, 0);
     } else if (strcmp(word, "pour") == 0) {
         pour(first, atoi(second));
+    } else if (strcmp(word, "reach") == 0) {
+        reach(first);
     } else if (strcmp(word, "closed") == 0) {
         wait_in_vain(atoi(first));
     } else if (strcmp(word, "descriptors") == 0) {
