@@ -173,7 +173,11 @@ static struct ends report_ready(const struct cell_birth *birth, uint32_t link)
         count += CELL_GUEST_FDS;
         ends.control = control[0];
     }
-    if (send_packet(birth->socket, &news, sizeof news, fds, count)) {
+    int result = send_packet(birth->socket, &news, sizeof news, fds, count);
+    if (result == -ETOOMANYREFS) {
+        cell_give_up(birth, "descriptors", ETOOMANYREFS, "a sandbox of the same uid holds as many descriptors under way as its user may have: use subordinate uids, or kill it");
+    }
+    if (result) {
         _exit(1); // the launcher is gone
     }
     for (size_t i = 0; i < count; i++) {

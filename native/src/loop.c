@@ -107,7 +107,10 @@ static void handle(struct loop *loop, const struct epoll_event *event)
         break;
     case FROM_WORKER:
         if (event->events & EPOLLOUT) {
-            int result = outbox_flush(&loop->outbox);
+            int result;
+            while ((result = outbox_flush(&loop->outbox)) == -ETOOMANYREFS) {
+                tell_lost(loop, outbox_drop(&loop->outbox));
+            }
             struct epoll_event quiet = {.events = EPOLLIN, .data.ptr = &loop->from_worker};
             if (result == 0) {
                 result = epoll_ctl(loop->epoll, EPOLL_CTL_MOD, loop->outbox.socket, &quiet) ? -errno : 0;

@@ -179,6 +179,7 @@ void tenant_leave(struct loop *loop, struct tenant *tenant);
 
 // tell.c
 void tell(struct loop *loop, const struct message *message, int *fds, size_t count);
+void tell_lost(struct loop *loop, uint32_t id); // a message of this cell could not be sent for its descriptors
 void tell_hello(struct loop *loop);
 void tell_egress(struct loop *loop);
 void tell_failed(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);

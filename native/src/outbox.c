@@ -20,6 +20,25 @@ static void close_all(int *fds, size_t count)
     }
 }
 
+static void remove_first(struct outbox *outbox)
+{
+    struct outbox_item *item = outbox->first;
+    close_all(item->fds, item->count);
+    outbox->first = item->next;
+    if (!outbox->first) {
+        outbox->last = NULL;
+    }
+    free(item);
+}
+
+uint32_t outbox_drop(struct outbox *outbox)
+{
+    uint32_t cell;
+    memcpy(&cell, outbox->first->data + 4, sizeof cell); // behind version and op
+    remove_first(outbox);
+    return cell;
+}
+
 int outbox_flush(struct outbox *outbox)
 {
     while (outbox->first) {
@@ -28,12 +47,7 @@ int outbox_flush(struct outbox *outbox)
         if (result) {
             return result;
         }
-        close_all(item->fds, item->count);
-        outbox->first = item->next;
-        if (!outbox->first) {
-            outbox->last = NULL;
-        }
-        free(item);
+        remove_first(outbox);
     }
     return 0;
 }

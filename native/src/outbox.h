@@ -15,3 +15,5 @@ struct outbox {
 int outbox_send(struct outbox *outbox, const struct message *message, int *fds, size_t count);
 // Sends what waits. 0, -EAGAIN when some still waits, or another -errno.
 int outbox_flush(struct outbox *outbox);
+// Takes out the first message, which cannot be sent. Returns its cell.
+uint32_t outbox_drop(struct outbox *outbox);

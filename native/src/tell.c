@@ -1,10 +1,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
 #include "loop.h"
+
+enum { MESSAGE_CELL_AT = 4 };
 
 void tell(struct loop *loop, const struct message *message, int *fds, size_t count)
 {
@@ -13,7 +16,23 @@ void tell(struct loop *loop, const struct message *message, int *fds, size_t cou
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = &loop->from_worker};
         result = epoll_ctl(loop->epoll, EPOLL_CTL_MOD, loop->outbox.socket, &event) ? -errno : 0;
     }
-    if (result) {
+    if (result == -ETOOMANYREFS) {
+        uint32_t id;
+        memcpy(&id, message->data + MESSAGE_CELL_AT, sizeof id);
+        tell_lost(loop, id);
+    } else if (result) {
+        loop->stop = true;
+    }
+}
+
+// Where all have one uid a guest can hold as many descriptors under way between sockets as the kernel allows the user, and then none can be sent: the end of this
+// cell, which would have needed them, not of all.
+void tell_lost(struct loop *loop, uint32_t id)
+{
+    struct cell *cell = *cells_find(loop, id);
+    if (cell) {
+        cells_refuse(loop, cell, "descriptors", ETOOMANYREFS, strerror(ETOOMANYREFS));
+    } else {
         loop->stop = true;
     }
 }

@@ -2,6 +2,7 @@
 
 Needs root for most of it; --quick leaves the ordinary user's modes out, names as arguments choose tests.
 """
+import errno
 import os
 import re
 import select
@@ -206,6 +207,8 @@ class World:
             options = ["--cgroup", self.delegated]
             prefix = ["sh", "-c", f"{join} exec \"$@\"", "sh", *user]
         options += more.pop("options", [])
+        if "files" in more:
+            prefix = ["prlimit", "--nofile={0}:{0}".format(more.pop("files")), *prefix]
         launcher = Launcher(more.pop("code", self.code), instance, prefix, options=options, **more)
         launcher.base = self.delegated if context in ("subuid", "single") else CGROUP
         launcher.context = context
@@ -891,6 +894,29 @@ def a_zygotes_end_takes_no_guest_along(world, launcher):
         assert running.finish().code == 7
         running.close()
         waiting.close()
+
+
+@test("single", forked=False)
+def descriptors_under_way_stop_neither_the_launcher_nor_others_for_longer_than_their_cell(world, _):
+    """The kernel counts what is sent over sockets and not yet received by the user, whom all share here: a guest can take all of it."""
+    attack = ("import socket, array, time\npairs, fds = [], array.array('i', [0] * 200).tobytes()\ntry:\n  while True:\n    pairs.append(socket.socketpair())\n"
+              "    pairs[-1][0].sendmsg([b'x'], [(1, 1, fds)])\nexcept OSError as error:\n  print(error.errno, flush=True)\n  time.sleep(60)\n")
+    with world.launch("single", files=1024) as launcher:
+        hostile, waiting = launcher.make(), launcher.make()
+        hostile.start("/usr/bin/python3.11", "-I", "-c", attack, cwd="/")
+        assert hostile.read_line().strip() == str(errno.ETOOMANYREFS)
+        for _ in range(3):
+            number = launcher.make_nowait()
+            failed = launcher.expect(number, "FAILED")
+            assert (failed.phase, failed.errno) == ("descriptors", errno.ETOOMANYREFS), failed
+            assert launcher.expect(number, "GONE").clean == 1
+        hostile.kill()
+        hostile.finish()
+        hostile.close()
+        waiting.kill()
+        waiting.expect("GONE")
+        waiting.close()
+        launcher.make().kill()
 
 
 @test("root", "single", forked=False)
