@@ -101,7 +101,7 @@ static void enter_namespaces(const struct cell_birth *birth, uint32_t *number)
     if (sethostname("sandbox", 7) || setdomainname("", 0)) {
         cell_give_up(birth, "hostname", errno, "sethostname: %s", strerror(errno));
     }
-    result = cgroup_make(birth->cgroups, birth->tenant, birth->path, birth->spare);
+    result = cgroup_make(birth->cgroups, birth->tenant, birth->path, birth->kept);
     for (size_t i = 0; i < birth->cgroups->count && !birth->forked && !result; i++) {
         result = cgroup_join(birth->cgroups->list[i].instance, birth->cgroups->list[i].v2, birth->path);
     }

@@ -32,7 +32,7 @@ struct cell_birth {
     uid_t slot; // the guest's uid and gid in the outer user namespace
     int template; // root.h
     const char *tenant, *path;
-    uint32_t spare; // its cgroup directories are to be made of this one; 0: anew
+    bool kept; // what can be used again of its cgroup directories is there, from an earlier cell
     const struct cgroups *cgroups;
     const struct sock_fprog *filter, *snapshot_filter;
     int socket;

@@ -33,7 +33,7 @@ void cells_kill(struct loop *loop, struct cell *cell)
     if (cell->init.pid > 0 && kill(cell->init.pid, SIGKILL)) {
         diag("cannot kill cell %u: %s", cell->id, strerror(errno));
     }
-    cgroup_thaw(&loop->launcher->cgroups, cell->path);
+    cgroup_thaw(&loop->launcher->cgroups, cell->path, cell->snapshot);
     cell->state = CELL_DYING;
     // Whoever freezes it again meanwhile keeps it from dying: look again until it has.
     cell->remove_ms = monotonic_ms() + REMOVE_RETRY_MS;
@@ -43,11 +43,7 @@ void cells_kill(struct loop *loop, struct cell *cell)
 void cells_try_remove(struct loop *loop, struct cell *cell)
 {
     char trouble[128];
-    if (cell->spare) { // PID 1 may not have come to it
-        cgroup_drop_spare(&loop->launcher->cgroups, cell->tenant->name, cell->spare);
-        cell->spare = 0;
-    }
-    int result = cell->started && spare_keep(loop, cell->tenant, cell->path) ? 0 : cgroup_remove(&loop->launcher->cgroups, cell->path);
+    int result = cell->started && spare_keep(loop, cell) ? 0 : cgroup_remove(&loop->launcher->cgroups, cell->path);
     if (result == -EBUSY && ++cell->attempts < REMOVE_ATTEMPTS) {
         cell->remove_ms = monotonic_ms() + (cell->attempts < 5 ? 1 : REMOVE_RETRY_MS);
         timed_set(loop, cell, true);
@@ -107,14 +103,13 @@ static bool clone_cell(struct loop *loop, struct cell *cell)
         tell_failed(loop, cell, "slot", -result, strerror(-result));
         return false;
     }
-    cell->spare = spare_take(cell->tenant);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
         tell_failed(loop, cell, "socket", errno, strerror(errno));
         return false;
     }
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
-        const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .template = loop->launcher->template, .tenant = cell->tenant->name, .path = cell->path, .spare = cell->spare,
+        const struct cell_birth birth = {.cell = cell->id, .slot = cell->slot, .template = loop->launcher->template, .tenant = cell->tenant->name, .path = cell->path, .kept = cell->group != cell->id,
                                          .cgroups = &loop->launcher->cgroups, .filter = &loop->launcher->filter, .snapshot_filter = &loop->launcher->snapshot_filter, .socket = pair[1],
                                          .forked = cell->zygote != 0, .wires = cell->egress ? loop->launcher->egress.wires : -1};
         cell_run(&birth);
@@ -187,7 +182,9 @@ void cells_make(struct loop *loop, const struct request *request)
     cell->from_memory = (struct source){FROM_MEMORY, cell};
     cell->from_killed = (struct source){FROM_KILLED, cell};
     memory_watch_init(&cell->memory);
-    cgroup_cell_path(cell->path, owner->name, id);
+    cell->group = spare_take(owner);
+    cell->group = cell->group ? cell->group : id;
+    cgroup_cell_path(cell->path, owner->name, cell->group);
     struct cell **bucket = &loop->buckets[id % BUCKETS];
     cell->next = *bucket;
     *bucket = cell;
@@ -211,7 +208,6 @@ void cells_ready(struct loop *loop, struct cell *cell)
         ends[i] = -1; // the message's now
     }
     cell->state = CELL_WAITING;
-    cell->spare = 0; // its own by now
     message_begin(&message, OP_READY, cell->id);
     message_u32(&message, cell->slot);
     message_u32(&message, (uint32_t)cell->init.pid);

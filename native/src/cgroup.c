@@ -18,9 +18,9 @@ enum {
 
 const char *const leaf_names[LEAF_COUNT] = {[LEAF_TEMPLATE] = "t", [LEAF_FORKS] = "i"};
 
-void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell)
+void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t number)
 {
-    snprintf(path, CELL_PATH_MAX, "%s/c%u", tenant, cell);
+    snprintf(path, CELL_PATH_MAX, "%s/c%u", tenant, number);
 }
 
 bool cgroup_serves(const struct cgroups *groups, enum ability ability, int *instance, bool *v2)
@@ -71,23 +71,16 @@ static int delegate(int dir, const char *tenant, unsigned controllers)
     return 0;
 }
 
-static void spare_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t spare)
-{
-    snprintf(path, CELL_PATH_MAX, "%s/s%u", tenant, spare);
-}
-
 // A v1 directory can begin anew; a v2 one has counters that only grow. The freezer's is the one that the worker writes to, at whatever time: it is never another cell's.
 static bool reusable(const struct hierarchy *one)
 {
     return !one->v2 && !(one->controllers & 1U << CG_FREEZE);
 }
 
-static int make_one(const struct hierarchy *one, const char *tenant, const char *path, uint32_t spare)
+static int make_one(const struct hierarchy *one, const char *tenant, const char *path, bool kept)
 {
-    char from[CELL_PATH_MAX];
-    if (spare && reusable(one)) {
-        spare_path(from, tenant, spare);
-        return renameat(one->instance, from, one->instance, path) ? -errno : 0;
+    if (kept && reusable(one)) {
+        return 0;
     }
     bool fresh = mkdirat(one->instance, tenant, 0755) == 0;
     if (!fresh && errno != EEXIST) {
@@ -117,10 +110,10 @@ static int make_one(const struct hierarchy *one, const char *tenant, const char 
     return result;
 }
 
-int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare)
+int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path, bool kept)
 {
     for (size_t i = 0; i < groups->count; i++) {
-        int result = make_one(&groups->list[i], tenant, path, spare);
+        int result = make_one(&groups->list[i], tenant, path, kept);
         if (result) {
             return result;
         }
@@ -165,15 +158,13 @@ static bool renew(const struct hierarchy *one, const char *path)
     return result == 0;
 }
 
-bool cgroup_keep(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare)
+bool cgroup_keep(const struct cgroups *groups, const char *path)
 {
-    char to[CELL_PATH_MAX];
     int dir;
     bool v2, any = false;
     if (!cgroup_serves(groups, CG_FREEZE, &dir, &v2)) {
         return false;
     }
-    spare_path(to, tenant, spare);
     for (size_t i = 0; i < groups->count; i++) {
         if (reusable(&groups->list[i])) {
             any = true;
@@ -189,24 +180,7 @@ bool cgroup_keep(const struct cgroups *groups, const char *tenant, const char *p
             return false;
         }
     }
-    for (size_t i = 0; i < groups->count && any; i++) {
-        const struct hierarchy *one = &groups->list[i];
-        if (reusable(one) && renameat(one->instance, path, one->instance, to)) {
-            cgroup_drop_spare(groups, tenant, spare);
-            return false;
-        }
-    }
     return any;
-}
-
-void cgroup_drop_spare(const struct cgroups *groups, const char *tenant, uint32_t spare)
-{
-    char path[CELL_PATH_MAX];
-    spare_path(path, tenant, spare);
-    int result = cgroup_remove(groups, path);
-    if (result) {
-        diag("cannot remove cgroup %s: %s", path, strerror(-result));
-    }
 }
 
 static int limit_memory(int dir, bool v2, const char *path, const struct start_request *start)
@@ -298,7 +272,7 @@ int cgroup_open_freezer(const struct cgroups *groups, const char *path)
     return cgroup_serves(groups, CG_FREEZE, &dir, &v2) ? openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
-void cgroup_thaw(const struct cgroups *groups, const char *path)
+void cgroup_thaw(const struct cgroups *groups, const char *path, bool leaves)
 {
     int dir;
     bool v2;
@@ -308,10 +282,10 @@ void cgroup_thaw(const struct cgroups *groups, const char *path)
         if (result && result != -ENOENT) {
             diag("cannot thaw %s: %s", path, strerror(-result));
         }
-        for (int leaf = 0; leaf < LEAF_COUNT; leaf++) {
+        for (int leaf = 0; leaf < LEAF_COUNT && leaves; leaf++) {
             char name[CELL_PATH_MAX + 8];
             snprintf(name, sizeof name, "%s/%s", path, leaf_names[leaf]);
-            set(dir, name, "freezer.state", "THAWED"); // most cells have none
+            set(dir, name, "freezer.state", "THAWED"); // they may not be made yet
         }
     }
 }

@@ -6,7 +6,7 @@
 #include "control.h"
 #include "missing.h"
 
-// Cgroups of one launcher: BASE/<instance>/<tenant>/c<cell> in each hierarchy used, on v1, v2 and hybrid hosts. The
+// Cgroups of one launcher: BASE/<instance>/<tenant>/c<number> in each hierarchy used, on v1, v2 and hybrid hosts. The
 // directories are opened and made over by the stub, in the host's namespaces; later everything goes by these descriptors.
 
 enum ability { CG_MEMORY, CG_PIDS, CG_CPU, CG_CPUACCT, CG_FREEZE, CG_ABILITIES };
@@ -46,13 +46,13 @@ int cgroup_settle(struct cgroups *groups, pid_t launcher);
 // Removes everything of this instance that holds no process. The base directories must be open.
 void cgroup_remove_instance(struct cgroups *groups, const char *instance);
 
-void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t cell);
-// Called by a cell's PID 1: makes the tenant's and its own directories, of a spare when that is not 0.
-int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare);
-// Instead of cgroup_remove: keeps what of a dead cell's directories can be used again by the same tenant, as a spare. False when they are to be removed; then
-// cgroup_remove tells why, if it cannot.
-bool cgroup_keep(const struct cgroups *groups, const char *tenant, const char *path, uint32_t spare);
-void cgroup_drop_spare(const struct cgroups *groups, const char *tenant, uint32_t spare);
+// number: the id of the first cell that had these directories.
+void cgroup_cell_path(char path[CELL_PATH_MAX], const char *tenant, uint32_t number);
+// Called by a cell's PID 1: makes the tenant's and its own directories; of its own only the others when an earlier cell's were kept.
+int cgroup_make(const struct cgroups *groups, const char *tenant, const char *path, bool kept);
+// Instead of cgroup_remove: keeps what of a dead cell's directories a later one of the same tenant can use. False when they are to be removed; then cgroup_remove tells
+// why, if it cannot.
+bool cgroup_keep(const struct cgroups *groups, const char *path);
 // cgroup_join.c: moves the calling process, which must have one thread only, into the cgroup at path below an instance directory.
 int cgroup_join(int instance, bool v2, const char *path);
 // own: processes in the cgroup that are not the guest's to count.
@@ -61,7 +61,8 @@ int cgroup_limit(const struct cgroups *groups, const char *path, const struct st
 int cgroup_remove(const struct cgroups *groups, const char *path);
 // The cell's directory in the freezer's hierarchy, below which a snapshot has its leaves; or -1.
 int cgroup_open_freezer(const struct cgroups *groups, const char *path);
-void cgroup_thaw(const struct cgroups *groups, const char *path);
+// leaves: it may have a snapshot's.
+void cgroup_thaw(const struct cgroups *groups, const char *path, bool leaves);
 // Fills descriptors in the order in which HELLO lists them; returns their number.
 int cgroup_descriptors(const struct cgroups *groups, const char *path, int fds[3]);
 bool cgroup_serves(const struct cgroups *groups, enum ability ability, int *instance, bool *v2);

@@ -58,7 +58,7 @@ struct cell {
     uid_t slot;
     struct tenant *tenant;
     char path[CELL_PATH_MAX];
-    uint32_t spare; // the tenant's spare that becomes its cgroup directories
+    uint32_t group; // names its cgroup directories: its own id, or that of the first cell that had them
     int socket;
     bool started, told_end, failed, memory_hit;
     bool snapshot;      // was started as one
@@ -92,7 +92,7 @@ struct early_end {
 struct tenant {
     struct tenant *next;
     uint32_t cells;
-    uint32_t spares[SPARES_MAX], spare_count, spare_last; // cgroup directories of dead cells
+    uint32_t spares[SPARES_MAX], spare_count; // cgroup directories of dead cells, by their numbers
     char name[TENANT_MAX + 1];
 };
 
@@ -174,7 +174,7 @@ void slot_leave(struct loop *loop, uid_t slot);
 struct tenant *tenant_take(struct loop *loop, struct text name);
 uint32_t spare_take(struct tenant *tenant); // 0: there is none
 // Keeps the directories of a cell that is gone; false when they are to be removed.
-bool spare_keep(struct loop *loop, struct tenant *tenant, const char *path);
+bool spare_keep(struct loop *loop, const struct cell *cell);
 void tenant_leave(struct loop *loop, struct tenant *tenant);
 
 // tell.c

@@ -69,14 +69,25 @@ uint32_t spare_take(struct tenant *tenant)
     return tenant->spare_count > 0 ? tenant->spares[--tenant->spare_count] : 0;
 }
 
-bool spare_keep(struct loop *loop, struct tenant *tenant, const char *path)
+bool spare_keep(struct loop *loop, const struct cell *cell)
 {
+    struct tenant *tenant = cell->tenant;
     // The last cell's would have to be removed at once.
-    if (tenant->cells == 1 || tenant->spare_count == SPARES_MAX || !cgroup_keep(&loop->launcher->cgroups, tenant->name, path, tenant->spare_last + 1)) {
+    if (tenant->cells == 1 || tenant->spare_count == SPARES_MAX || !cgroup_keep(&loop->launcher->cgroups, cell->path)) {
         return false;
     }
-    tenant->spares[tenant->spare_count++] = ++tenant->spare_last;
+    tenant->spares[tenant->spare_count++] = cell->group;
     return true;
+}
+
+static void drop_spare(struct loop *loop, const struct tenant *tenant, uint32_t spare)
+{
+    char path[CELL_PATH_MAX];
+    cgroup_cell_path(path, tenant->name, spare);
+    int result = cgroup_remove(&loop->launcher->cgroups, path);
+    if (result) {
+        diag("cannot remove cgroup %s: %s", path, strerror(-result));
+    }
 }
 
 void tenant_leave(struct loop *loop, struct tenant *tenant)
@@ -85,7 +96,7 @@ void tenant_leave(struct loop *loop, struct tenant *tenant)
         return;
     }
     for (uint32_t spare; (spare = spare_take(tenant)) != 0;) {
-        cgroup_drop_spare(&loop->launcher->cgroups, tenant->name, spare);
+        drop_spare(loop, tenant, spare);
     }
     int result = cgroup_remove(&loop->launcher->cgroups, tenant->name);
     if (result && result != -EBUSY) { // busy: a cell whose cgroup could not be removed is still there

@@ -127,7 +127,7 @@ void timed_run(struct loop *loop)
         if (cell->state == CELL_RUNNING && cell->memory.next_check_ms <= now) {
             memory_check(loop, cell);
         } else if (cell->state == CELL_DYING && cell->remove_ms <= now) {
-            cgroup_thaw(&loop->launcher->cgroups, cell->path);
+            cgroup_thaw(&loop->launcher->cgroups, cell->path, cell->snapshot);
             cell->remove_ms = now + REMOVE_RETRY_MS;
         } else if (cell->state == CELL_REMOVING && cell->remove_ms <= now) {
             cells_try_remove(loop, cell);

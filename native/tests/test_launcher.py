@@ -696,6 +696,9 @@ def a_bad_tenant_is_refused(world, launcher):
 
 @test("root", "root-v1", "single")
 def cgroups_that_are_used_again_begin_anew(world, launcher):
+    def of_others():
+        return [path for path in cgroups_of(launcher.instance, launcher.base) if re.search(r"/c\d+$", path) and not path.endswith(f"/c{held.id}")]
+
     held = launcher.make()  # or the tenant's directory would go each time
     counted = 0
     for hog in (("memory", "100"), ("spin",), ("memory", "300")):
@@ -707,14 +710,12 @@ def cgroups_that_are_used_again_begin_anew(world, launcher):
         exited = cell.finish()
         assert exited.flags == (1 if hog[-1] == "300" else 0), exited
         cell.close()
-        spare = [m for m in cgroup_mounts() for f, names, _ in os.walk(f"{m}/{launcher.base}/{launcher.instance}") for n in names if re.fullmatch(r"s\d+", n)]
-        counted += len(spare)
+        counted += len(of_others())
         cell = launcher.make()
         assert cpu_seconds(cell) < 0.1, (hog, cpu_seconds(cell))
         assert int(os.pread(cell.extra["memoryPeak"], 64, 0)) < 30 << 20, hog
-        path = next(f"{f}/c{cell.id}" for m in cgroup_mounts() for f, names, _ in os.walk(f"{m}/{launcher.base}/{launcher.instance}")
-                    if f"c{cell.id}" in names and os.path.exists(f"{f}/c{cell.id}/cpu.cfs_quota_us")) if launcher.hello["cgroup"] != "v2" else None
-        assert path is None or open(f"{path}/cpu.cfs_quota_us").read() == "-1\n"
+        assert len(found := [f for f in of_others() if os.path.exists(f"{f}/cpu.cfs_quota_us") and open(f"{f}/cgroup.procs").read()]) == (launcher.hello["cgroup"] != "v2"), found
+        assert all(open(f"{f}/cpu.cfs_quota_us").read() == "-1\n" for f in found)
         exited = cell.run(HOSTILE, "memory", "150", memory=250)
         assert exited.code == 0 and exited.flags == 0, exited
     assert counted > 0 or launcher.hello["cgroup"] == "v2", "nothing was used again: the test proves nothing"
