@@ -54,9 +54,9 @@ void cells_try_remove(struct loop *loop, struct cell *cell)
     }
     snprintf(trouble, sizeof trouble, "cgroup %.80s is left: %.30s", cell->path, strerror(-result));
     timed_set(loop, cell, false);
-    tell_gone(loop, cell->id, result ? trouble : NULL);
     slot_leave(loop, cell->slot);
-    tenant_leave(loop, cell->tenant);
+    tenant_leave(loop, cell->tenant); // what was kept goes with the last cell, before that is told to be gone
+    tell_gone(loop, cell->id, result ? trouble : NULL);
     struct cell **at = cells_find(loop, cell->id);
     *at = cell->next;
     cell->next = loop->dead; // events of this round may still point here
@@ -169,6 +169,7 @@ void cells_make(struct loop *loop, const struct request *request)
         return;
     }
     cell->id = id;
+    cell->made_us = monotonic_us();
     cell->slot = slot;
     cell->tenant = owner;
     cell->socket = -1;
@@ -207,17 +208,22 @@ void cells_ready(struct loop *loop, struct cell *cell)
         all[i] = ends[i];
         ends[i] = -1; // the message's now
     }
+    const int64_t now = monotonic_us();
     cell->state = CELL_WAITING;
     message_begin(&message, OP_READY, cell->id);
     message_u32(&message, cell->slot);
     message_u32(&message, (uint32_t)cell->init.pid);
     message_u32(&message, cell->address);
+    message_u32(&message, (uint32_t)(cell->up_us - cell->made_us));
+    message_u32(&message, cell->zygote ? (uint32_t)(cell->forked_us - cell->up_us) : 0);
+    message_u32(&message, cell->zygote ? (uint32_t)(now - cell->forked_us) : 0);
     tell(loop, &message, all, (size_t)(CELL_READY_FDS - 1 + more));
 }
 
 // PID 1 is up: the memory's watch can begin, and the guest be forked.
 static void init_ready(struct loop *loop, struct cell *cell, const int *fds)
 {
+    cell->up_us = monotonic_us();
     memcpy(cell->worker_ends, fds, sizeof cell->worker_ends);
     if (cell->zygote) {
         memcpy(cell->guest_ends, fds + CELL_READY_FDS, sizeof cell->guest_ends);

@@ -53,6 +53,7 @@ struct cell {
     uint32_t address;   // of its link; 0 without one
     uint32_t zygote;    // the id of that zygote; 0: the guest is exec'ed by PID 1
     bool entered;       // the forked guest is in its cell
+    int64_t made_us, up_us, forked_us; // when MAKE came, PID 1 was up, and the guest was first heard of
     struct cell *fork_next; // among those that wait for their zygote
     int worker_ends[3], guest_ends[CELL_GUEST_FDS]; // until it is ready, and until it is forked
     uid_t slot;

@@ -221,9 +221,14 @@ int close_all_but(int *keep, size_t count)
     return syscall(SYS_close_range, next, ~0U, 0) ? -errno : 0;
 }
 
-int64_t monotonic_ms(void)
+int64_t monotonic_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t monotonic_ms(void)
+{
+    return monotonic_us() / 1000;
 }

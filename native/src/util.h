@@ -24,3 +24,4 @@ void close_fd(int *fd);
 // Closes every descriptor from 3 up that is not listed. Reorders keep; negative entries are ignored.
 int close_all_but(int *keep, size_t count);
 int64_t monotonic_ms(void);
+int64_t monotonic_us(void);

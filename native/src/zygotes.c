@@ -340,8 +340,12 @@ void zygotes_leave(struct loop *loop, struct cell *cell)
     }
 }
 
+// FORKED and ENTERED come in any order.
 static void check_ready(struct loop *loop, struct cell *cell)
 {
+    if (!cell->forked_us) {
+        cell->forked_us = monotonic_us();
+    }
     if (cell->entered && cell->guest.pid > 0 && cell->state == CELL_MAKING) {
         cells_ready(loop, cell);
     }

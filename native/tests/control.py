@@ -51,7 +51,7 @@ class Event:
         if self.op == HELLO:
             self.hello = json.loads(string(0)[0])
         elif self.op == READY:
-            self.uid, self.pid, self.address = struct.unpack_from("<III", body)
+            self.uid, self.pid, self.address, self.make, self.fork, self.enter = struct.unpack_from("<6I", body)
         elif self.op == FAILED:
             self.phase, at = string(0)
             self.errno, = struct.unpack_from("<I", body, at)

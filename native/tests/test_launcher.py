@@ -791,6 +791,24 @@ def a_forked_guest_has_entered_its_cell_when_it_is_ready(world, launcher):
     launcher.expect(zygote, "ZYGOTE_GONE")
 
 
+@test(*ALL, forked=False)
+def ready_tells_what_making_took(world, launcher):
+    zygote, _ = launcher.boot_zygote()
+    for which in (0, zygote):
+        began = time.monotonic()
+        cell = launcher.make_nowait(zygote=which)
+        ready = launcher.expect(cell, "READY")
+        took = (time.monotonic() - began) * 1e6
+        assert 0 < ready.make and ready.make + ready.fork + ready.enter <= took, (ready, took)
+        assert (ready.fork > 0) == (which != 0) and (which != 0 or ready.enter == 0), ready
+        for fd in ready.fds:
+            os.close(fd)
+        launcher.kill(cell)
+        assert launcher.expect(cell, "GONE").clean == 1
+    launcher.retire(zygote)
+    launcher.expect(zygote, "ZYGOTE_GONE")
+
+
 @test("root", "root-v1", "subuid", "single", forked=False)
 def no_guest_is_ready_before_its_filter_is_loaded(world, launcher):
     zygote, _ = launcher.boot_zygote()
