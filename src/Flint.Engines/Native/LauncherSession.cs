@@ -20,8 +20,10 @@ internal sealed partial class LauncherSession : IAsyncDisposable
     private readonly ConcurrentDictionary<uint, Cell> _cells = new();
     private readonly ConcurrentDictionary<uint, Zygote> _zygotes = new();
     private readonly Lock _sendLock = new();
-    /// <summary>What the launcher had no room for yet, in order; under <see cref="_sendLock"/>. The first is being sent by <see cref="SendRest"/>.</summary>
+    /// <summary>What the launcher had no room for yet, in order; under <see cref="_sendLock"/>.</summary>
     private readonly Queue<ReadOnlyMemory<byte>> _unsent = new();
+    /// <summary><see cref="SendRest"/> runs: everything goes through the queue. Under <see cref="_sendLock"/>; for good once the connection is broken.</summary>
+    private bool _sendingRest;
     private readonly TaskCompletionSource<LauncherHello> _hello = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<DnsSockets?> _dnsSockets = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -175,7 +177,7 @@ internal sealed partial class LauncherSession : IAsyncDisposable
 
             try
             {
-                if (_unsent.Count == 0 && Libc.Send(_descriptor, message.Span, wait: false) >= 0)
+                if (!_sendingRest && Libc.Send(_descriptor, message.Span, wait: false) >= 0)
                 {
                     return true;
                 }
@@ -187,8 +189,9 @@ internal sealed partial class LauncherSession : IAsyncDisposable
             }
 
             _unsent.Enqueue(message);
-            if (_unsent.Count == 1)
+            if (!_sendingRest)
             {
+                _sendingRest = true;
                 ThreadPool.UnsafeQueueUserWorkItem(static session => session.SendRest(), this, preferLocal: false);
             }
 
@@ -203,13 +206,9 @@ internal sealed partial class LauncherSession : IAsyncDisposable
         try
         {
             _socket.SafeHandle.DangerousAddRef(ref held);
-            while (FirstUnsent() is { } message)
+            while (TryTakeUnsent(out var message))
             {
                 Libc.Send(_descriptor, message.Span, wait: true);
-                lock (_sendLock)
-                {
-                    _unsent.Dequeue();
-                }
             }
         }
         catch (Exception exception) when (exception is IOException or ObjectDisposedException)
@@ -226,11 +225,11 @@ internal sealed partial class LauncherSession : IAsyncDisposable
         }
     }
 
-    private ReadOnlyMemory<byte>? FirstUnsent()
+    private bool TryTakeUnsent(out ReadOnlyMemory<byte> message)
     {
         lock (_sendLock)
         {
-            return _unsent.TryPeek(out var message) ? message : null;
+            return _sendingRest = _unsent.TryDequeue(out message);
         }
     }
 

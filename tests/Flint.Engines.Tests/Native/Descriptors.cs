@@ -32,6 +32,10 @@ internal static unsafe partial class Descriptors
 
     public static void Kill(int pid) => kill(pid, 9).ShouldBe(0);
 
+    public static void Stop(int pid) => kill(pid, 19).ShouldBe(0);
+
+    public static void Continue(int pid) => kill(pid, 18).ShouldBe(0);
+
     [LibraryImport("libc")]
     private static partial int kill(int pid, int signal);
 

@@ -35,6 +35,42 @@ public sealed class FakeLauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task A_launcher_that_takes_nothing_holds_up_no_caller_and_gets_it_all_later_in_order()
+    {
+        const int Count = 12;
+        var engine = _host.NewEngine("", new NativeEngineOptions { ReadySandboxes = Count });
+        await using var started = await FakeLauncherHost.StartAsync(engine);
+        // Together more than a socket's buffer takes.
+        var spec = _host.Spec() with { Start = StartMode.Exec, Environment = new Dictionary<string, string> { ["A"] = new string('a', 60_000) } };
+        await (await engine.CreateAsync(spec, CancellationToken.None)).DestroyAsync().WaitAsync(Limit);
+        using var limit = new CancellationTokenSource(Limit);
+        while (engine.ReadyCells < Count)
+        {
+            await Task.Yield();
+            limit.Token.ThrowIfCancellationRequested();
+        }
+
+        Descriptors.Stop(engine.LauncherPid);
+        List<Task<ISandbox>> creating;
+        try
+        {
+            // On a thread of its own, so that one that waits is an error and not a test that hangs.
+            creating = await Task.Run(() => Enumerable.Range(0, Count).Select(_ => engine.CreateAsync(spec, CancellationToken.None)).ToList()).WaitAsync(Limit);
+            creating.ShouldAllBe(task => task.IsCompletedSuccessfully);
+        }
+        finally
+        {
+            Descriptors.Continue(engine.LauncherPid);
+        }
+
+        foreach (var sandbox in await Task.WhenAll(creating))
+        {
+            await sandbox.Channel.ReadExactlyAsync(new byte[4]).AsTask().WaitAsync(Limit);
+            await sandbox.DestroyAsync().WaitAsync(Limit);
+        }
+    }
+
+    [Fact]
     public async Task It_is_known_whose_the_questions_from_an_address_are_while_the_sandbox_lives()
     {
         await using var engine = await _host.StartAsync("");
