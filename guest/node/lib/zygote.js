@@ -42,6 +42,7 @@ let timeOrigin = performance.timeOrigin;
 
 /** Loads and exercises all that a fork will need. */
 async function prepare(mainModule) {
+  await startPool();
   for (const name of Module.builtinModules) {
     if (!SKIPPED.test(name)) {
       require(name);
@@ -63,6 +64,13 @@ async function prepare(mainModule) {
   becomeBootstrap(mainModule);
   native.collect();
   native.collect();
+}
+
+/** libuv's pool with one thread: forks lose them all, but not their stacks, and make a pool of the usual size when they need one. */
+async function startPool() {
+  process.env.UV_THREADPOOL_SIZE = '1';
+  await fs.promises.access('/');
+  delete process.env.UV_THREADPOOL_SIZE;
 }
 
 /** Waits for requests. Returns in each fork. */
