@@ -11,6 +11,15 @@ void child_add(struct loop *loop, struct child *child, pid_t pid)
     *bucket = child;
 }
 
+static bool known(const struct loop *loop, pid_t pid)
+{
+    const struct child *child = loop->children[(uint32_t)pid % BUCKETS];
+    while (child && child->pid != pid) {
+        child = child->next;
+    }
+    return child;
+}
+
 static struct child *take(struct loop *loop, pid_t pid)
 {
     struct child **at = &loop->children[(uint32_t)pid % BUCKETS];
@@ -39,14 +48,19 @@ static bool take_early(struct loop *loop, pid_t pid, int *status)
     return false;
 }
 
-void child_add_late(struct loop *loop, struct child *child, pid_t pid)
+bool child_add_late(struct loop *loop, struct child *child, pid_t pid)
 {
     int status;
+    siginfo_t info;
     if (take_early(loop, pid, &status)) {
         child->ended(loop, child->owner, status);
-    } else {
-        child_add(loop, child, pid);
+        return true;
     }
+    if (known(loop, pid) || waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT)) {
+        return false;
+    }
+    child_add(loop, child, pid);
+    return true;
 }
 
 void child_forget(struct loop *loop, pid_t pid)

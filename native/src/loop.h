@@ -52,6 +52,7 @@ struct cell {
     bool egress;
     uint32_t address;   // of its link; 0 without one
     uint32_t zygote;    // the id of that zygote; 0: the guest is exec'ed by PID 1
+    bool fork_sent, fork_told; // its FORK, and the answer to it
     bool entered;       // the forked guest is in its cell
     int64_t made_us, up_us, forked_us; // when MAKE came, PID 1 was up, and the guest was first heard of
     struct cell *fork_next; // among those that wait for their zygote
@@ -77,7 +78,8 @@ struct zygote {
     struct child process;
     int socket;
     bool ready, retired;
-    char trouble[160];           // why it could not begin
+    bool broken;                 // it has said what no zygote says, and is not heard any more
+    char trouble[160];           // why it could not begin, or was ended
     unsigned forking;            // FORKs that have no answer yet
     struct cell *first, **last;  // cells whose FORK is to be sent
     struct source from_zygote;
@@ -126,8 +128,8 @@ void loop_unwatch(struct loop *loop, int fd);
 
 // children.c
 void child_add(struct loop *loop, struct child *child, pid_t pid);
-// For a process that may have ended already.
-void child_add_late(struct loop *loop, struct child *child, pid_t pid);
+// For a process that may have ended already. False when it is none of this process's children, or is another's already.
+bool child_add_late(struct loop *loop, struct child *child, pid_t pid);
 // A process that nobody wants any more and that has ended.
 void child_forget(struct loop *loop, pid_t pid);
 void children_reap(struct loop *loop);

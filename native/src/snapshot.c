@@ -101,7 +101,10 @@ static int hear(int socket, struct snapshot_word *word, pid_t *from)
     struct ucred sender;
     memcpy(&sender, CMSG_DATA(header), sizeof sender);
     *from = sender.pid;
-    return got == (ssize_t)sizeof *word && !(message.msg_flags & MSG_TRUNC) ? 1 : got == 0 ? -EPIPE : -EPROTO;
+    if (got == 0) {
+        return -EPIPE;
+    }
+    return got == (ssize_t)sizeof *word && !(message.msg_flags & MSG_TRUNC) && word->error >= 0 ? 1 : -EPROTO;
 }
 
 static int name_senders(int socket)

@@ -304,6 +304,7 @@ static void send_forks(struct loop *loop, struct zygote *zygote)
         if (result) {
             cells_refuse(loop, cell, "zygote", -result, strerror(-result));
         } else {
+            cell->fork_sent = true;
             zygote->forking++;
         }
     }
@@ -351,11 +352,27 @@ static void check_ready(struct loop *loop, struct cell *cell)
     }
 }
 
+// What a zygote says must not reach beyond it and its own cells: its end, and with it that of those which wait for it.
+static void end_broken(struct loop *loop, struct zygote *zygote, const char *text)
+{
+    diag("zygote %u: %s", zygote->id, text);
+    snprintf(zygote->trouble, sizeof zygote->trouble, "protocol: %s", text);
+    zygote->broken = true;
+    loop_unwatch(loop, zygote->socket);
+    zygotes_retire(loop, zygote);
+}
+
 static void forked(struct loop *loop, struct zygote *zygote, const struct zygote_news *news, struct cell *cell)
 {
     zygote->forking--;
+    if (cell) {
+        cell->fork_told = true;
+    }
     if (news->pid > 0 && cell && cell->state != CELL_REMOVING) {
-        child_add_late(loop, &cell->guest, news->pid);
+        if (!child_add_late(loop, &cell->guest, news->pid)) {
+            end_broken(loop, zygote, "it has forked what is no guest");
+            return;
+        }
         check_ready(loop, cell);
     } else if (news->pid > 0) {
         child_forget(loop, news->pid); // it died with its cell; its number may be another's soon
@@ -366,21 +383,46 @@ static void forked(struct loop *loop, struct zygote *zygote, const struct zygote
     send_forks(loop, zygote);
 }
 
+// NULL, or what is wrong. A cell's id is never used again, so that another's cell is never meant; a cell that is gone may be.
+static const char *wrong_news(const struct zygote *zygote, const struct zygote_news *news, const struct cell *cell)
+{
+    if (news->kind < ZYGOTE_READY || news->kind > ZYGOTE_TROUBLE || news->pid < 0) {
+        return "unknown news";
+    }
+    if (cell && (cell->zygote != zygote->id || !cell->fork_sent)) {
+        return "news of a cell that it was not asked for";
+    }
+    if (news->kind == ZYGOTE_FORKED && (zygote->forking == 0 || (cell && cell->fork_told))) {
+        return "more forks than it was asked for";
+    }
+    return NULL;
+}
+
 void zygotes_news(struct loop *loop, struct zygote *zygote)
 {
-    while (zygote->socket >= 0) {
+    while (zygote->socket >= 0 && !zygote->broken) {
         struct zygote_news news;
         size_t count;
         ssize_t got = receive_packet(zygote->socket, &news, sizeof news, NULL, 0, &count);
         if (got != (ssize_t)sizeof news) {
-            if (got != -EAGAIN) {
+            if (got > 0 || got == -EMSGSIZE) {
+                end_broken(loop, zygote, "a packet that is no news");
+            } else if (got != -EAGAIN) {
                 loop_unwatch(loop, zygote->socket); // its end is heard by SIGCHLD
+                if (zygote->process.pid > 0) {
+                    kill(zygote->process.pid, SIGKILL); // were it to live on, nobody would hear it
+                }
             }
             return;
         }
         news.phase[sizeof news.phase - 1] = 0;
         news.message[sizeof news.message - 1] = 0;
         struct cell *cell = news.cell ? *cells_find(loop, news.cell) : NULL;
+        const char *wrong = wrong_news(zygote, &news, cell);
+        if (wrong) {
+            end_broken(loop, zygote, wrong);
+            return;
+        }
         switch (news.kind) {
         case ZYGOTE_READY:
             if (!zygote->ready && !zygote->retired) {
