@@ -10,7 +10,12 @@ internal sealed class Phases
     private static readonly (string Member, string Name)[] Known =
     [
         ("queueMs", "queue"), ("createMs", "create"), ("bootMs", "boot"), ("initMs", "init"), ("prepareMs", "thaw"), ("runMs", "run"),
+        ("aheadMakeMs", "make"), ("aheadForkMs", "fork"), ("aheadEnterMs", "enter"),
     ];
+
+    /// <summary>What comes from here on in <see cref="Known"/> was done before the invocation came.</summary>
+    private const int Ahead = 6;
+
 
     private readonly Latencies[] _phases = [.. Known.Select(_ => new Latencies())];
     private readonly Latencies _reply = new();
@@ -34,7 +39,7 @@ internal sealed class Phases
             {
                 reader.Read();
                 _phases[phase].AddMilliseconds(reader.GetDouble());
-                accounted += reader.GetDouble();
+                accounted += phase < Ahead ? reader.GetDouble() : 0;
             }
         }
         _reply.AddMilliseconds(Math.Max(0, milliseconds - accounted));
@@ -59,17 +64,14 @@ internal sealed class Phases
     /// <summary>The median of each phase that happened.</summary>
     public string Describe()
     {
-        List<string> parts = [];
-        for (int phase = 0; phase < Known.Length; phase++)
-        {
-            if (_phases[phase].Percentile(0.99) > 0)
-            {
-                parts.Add(string.Create(CultureInfo.InvariantCulture, $"{Known[phase].Name} {_phases[phase].Percentile(0.5):0.000}"));
-            }
-        }
-        parts.Add(string.Create(CultureInfo.InvariantCulture, $"HTTP and record {_reply.Percentile(0.5):0.000}"));
-        return $"phases p50 ms: {string.Join(", ", parts)}";
+        var ahead = Medians(Ahead, Known.Length);
+        var phases = string.Create(CultureInfo.InvariantCulture, $"phases p50 ms: {Medians(0, Ahead)}, HTTP and record {_reply.Percentile(0.5):0.000}");
+        return ahead.Length > 0 ? $"{phases} (done ahead: {ahead})" : phases;
     }
+
+    private string Medians(int from, int to) => string.Join(", ", Enumerable.Range(from, to - from)
+        .Where(phase => _phases[phase].Percentile(0.99) > 0)
+        .Select(phase => string.Create(CultureInfo.InvariantCulture, $"{Known[phase].Name} {_phases[phase].Percentile(0.5):0.000}")));
 
     private static Predicate<(string Member, string Name)> MatchOf(string? name) => known => known.Member == name;
 }

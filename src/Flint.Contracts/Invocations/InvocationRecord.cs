@@ -76,4 +76,8 @@ public sealed record LogsTruncatedView(long DroppedLines, long DroppedBytes);
 /// <param name="InitMs">Loading the handler.</param>
 /// <param name="PrepareMs">Thawing a frozen sandbox.</param>
 /// <param name="RunMs">From the event's hand-over to the answer.</param>
-public sealed record InvocationTimingsView(double QueueMs, double CreateMs, double BootMs, double InitMs, double PrepareMs, double RunMs);
+/// <param name="AheadMakeMs">Not a phase of the invocation, as the next two: making the sandbox's walls ahead of demand; 0 on a warm start.</param>
+/// <param name="AheadForkMs">The wait for the zygote's turn, and its fork, ahead of demand.</param>
+/// <param name="AheadEnterMs">The fork entering the sandbox, ahead of demand.</param>
+public sealed record InvocationTimingsView(
+    double QueueMs, double CreateMs, double BootMs, double InitMs, double PrepareMs, double RunMs, double AheadMakeMs, double AheadForkMs, double AheadEnterMs);

@@ -44,6 +44,8 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
 
     public bool WasReady { get; private set; }
 
+    public SandboxMaking Making { get; private set; }
+
     /// <summary>Where its DNS questions come from; null without a network.</summary>
     public IPAddress? Address { get; private set; }
 
@@ -69,7 +71,8 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
     /// <param name="descriptors">As they came.</param>
     /// <param name="names">Of those beyond the first three.</param>
     /// <param name="address">IPv4, its first byte the highest; 0 without a network.</param>
-    public void OnReady(List<int> descriptors, IReadOnlyList<string> names, uint address = 0)
+    /// <param name="making">As the launcher timed it.</param>
+    public void OnReady(List<int> descriptors, IReadOnlyList<string> names, uint address = 0, SandboxMaking making = default)
     {
         if (descriptors.Count != 3 + names.Count)
         {
@@ -86,6 +89,7 @@ internal sealed class Cell(uint id, CellKind kind, uint zygote, Action<Cell> set
         }
 
         descriptors.Clear();
+        Making = making;
         WasReady = true;
         Settle();
     }

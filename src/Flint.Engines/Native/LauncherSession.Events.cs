@@ -83,6 +83,8 @@ internal sealed partial class LauncherSession
         _dnsSockets.SetResult(sockets);
     }
 
+    private static TimeSpan Microseconds(ref LauncherEvent message) => TimeSpan.FromMicroseconds(message.ReadNumber());
+
     private static Socket Own(int descriptor) => new(new SafeSocketHandle(descriptor, ownsHandle: true));
 
     private void Handle(Cell cell, ref LauncherEvent message, List<int> descriptors)
@@ -92,7 +94,8 @@ internal sealed partial class LauncherSession
             case LauncherOp.Ready:
                 _ = message.ReadNumber(); // its uid
                 _ = message.ReadNumber(); // the pid of its PID 1
-                cell.OnReady(descriptors, Hello.Descriptors, message.ReadNumber());
+                var address = message.ReadNumber();
+                cell.OnReady(descriptors, Hello.Descriptors, address, new SandboxMaking(Microseconds(ref message), Microseconds(ref message), Microseconds(ref message)));
                 break;
             case LauncherOp.Failed:
                 var phase = message.ReadString();

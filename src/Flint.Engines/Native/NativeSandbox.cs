@@ -39,6 +39,8 @@ internal sealed class NativeSandbox : ISandbox
 
     public string? StartReason => _start.Reason;
 
+    public SandboxMaking Making => _cell.Making;
+
     public IReadOnlyDictionary<string, string>? GuestEnvironment => _start.Environment;
 
     public ISandboxTemplate? Template { get; }

@@ -9,6 +9,7 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
 {
     private readonly long _asked = time.GetTimestamp();
     private long _reached;
+    private SandboxMaking _making;
 
     public InvocationRequest Request { get; } = request;
     public FunctionSpec Function => Request.Function;
@@ -48,7 +49,7 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
     /// <summary>It has this sandbox.</summary>
     public void Reached(GuardedSandbox sandbox)
     {
-        (SandboxId, Start, StartReason) = (sandbox.Id, sandbox.Start, sandbox.StartReason);
+        (SandboxId, Start, StartReason, _making) = (sandbox.Id, sandbox.Start, sandbox.StartReason, sandbox.Making);
         _reached = time.GetTimestamp();
     }
 
@@ -82,7 +83,7 @@ internal sealed class InvocationRun(InvocationRequest request, InvocationLog log
             Start = Start,
             StartReason = StartReason,
             Log = Log.Complete(),
-            Timings = new InvocationTimings(Queued, Created, Booted, Initialised > Booted ? Initialised - Booted : TimeSpan.Zero, Prepared, Ran),
+            Timings = new InvocationTimings(Queued, Created, Booted, Initialised > Booted ? Initialised - Booted : TimeSpan.Zero, Prepared, Ran, ColdStart ? _making : default),
         };
     }
 

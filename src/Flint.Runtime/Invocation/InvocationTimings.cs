@@ -1,3 +1,5 @@
+using Flint.Runtime.Sandboxing;
+
 namespace Flint.Runtime.Invocation;
 
 /// <summary>How long each phase took, by the monotonic clock; zero for a phase that did not happen.</summary>
@@ -7,4 +9,5 @@ namespace Flint.Runtime.Invocation;
 /// <param name="Init">The guest loading the handler, and for a snapshot the first fork.</param>
 /// <param name="Prepare">Thawing.</param>
 /// <param name="Run">From handing the event over to the answer, its output drained.</param>
-public readonly record struct InvocationTimings(TimeSpan Queue, TimeSpan Create, TimeSpan Boot, TimeSpan Init, TimeSpan Prepare, TimeSpan Run);
+/// <param name="Making">What the sandbox had cost before it was asked for; zero on a warm start. Not one of the phases: nobody waited for it.</param>
+public readonly record struct InvocationTimings(TimeSpan Queue, TimeSpan Create, TimeSpan Boot, TimeSpan Init, TimeSpan Prepare, TimeSpan Run, SandboxMaking Making);

@@ -28,6 +28,7 @@ internal sealed class GuardedSandbox(ISandbox inner, Action<GuardedSandbox> onEr
     public Stream Channel => inner.Channel;
     public StartMode Start => inner.Start;
     public string? StartReason => inner.StartReason;
+    public SandboxMaking Making => inner.Making;
     public IReadOnlyDictionary<string, string>? GuestEnvironment => inner.GuestEnvironment;
     public ISandboxTemplate? Template => inner.Template;
     public Task<SandboxExit> Exited => inner.Exited;

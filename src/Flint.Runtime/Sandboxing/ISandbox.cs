@@ -18,6 +18,9 @@ public interface ISandbox
     /// <summary>Why it was started by exec although a zygote was asked for; null when it was not.</summary>
     string? StartReason => null;
 
+    /// <summary>What was spent on it ahead of demand.</summary>
+    SandboxMaking Making => default;
+
     /// <summary>What INIT must carry because the process was not started with its environment; null when it was.</summary>
     IReadOnlyDictionary<string, string>? GuestEnvironment => null;
 

@@ -83,6 +83,9 @@ internal static class RecordWriter
         WriteMilliseconds(json, "initMs"u8, timings.Init);
         WriteMilliseconds(json, "prepareMs"u8, timings.Prepare);
         WriteMilliseconds(json, "runMs"u8, timings.Run);
+        WriteMilliseconds(json, "aheadMakeMs"u8, timings.Making.Make);
+        WriteMilliseconds(json, "aheadForkMs"u8, timings.Making.Fork);
+        WriteMilliseconds(json, "aheadEnterMs"u8, timings.Making.Enter);
         json.WriteEndObject();
     }
 

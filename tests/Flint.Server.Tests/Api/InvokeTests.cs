@@ -71,7 +71,7 @@ public sealed class InvokeTests
 
         var warm = await server.InvokeAsync("timed", "{}", "?timings=true&logs=true");
         var phases = warm.GetProperty("timings");
-        phases.EnumerateObject().Select(phase => phase.Name).ShouldBe(["queueMs", "createMs", "bootMs", "initMs", "prepareMs", "runMs"]);
+        phases.EnumerateObject().Select(phase => phase.Name).ShouldBe(["queueMs", "createMs", "bootMs", "initMs", "prepareMs", "runMs", "aheadMakeMs", "aheadForkMs", "aheadEnterMs"]);
         phases.GetProperty("createMs").GetDouble().ShouldBe(0);
         phases.GetProperty("initMs").GetDouble().ShouldBe(0);
         phases.GetProperty("runMs").GetRawText().ShouldBe(warm.GetProperty("durationMs").GetRawText());
