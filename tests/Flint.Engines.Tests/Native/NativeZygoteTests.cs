@@ -44,6 +44,7 @@ public sealed class NativeZygoteTests(NativeHostFixture host) : IClassFixture<Na
         var source = language == "python" ? Nothing : "exports.handler = async () => 1;";
         await using var survivor = await StartAsync(engine, host.Spec(language, source));
         survivor.Sandbox.Start.ShouldBe(StartMode.Zygote);
+        survivor.Sandbox.Making.ShouldSatisfyAllConditions(making => making.Make.ShouldBeGreaterThan(TimeSpan.Zero), making => making.Fork.ShouldBeGreaterThan(TimeSpan.Zero), making => making.Enter.ShouldBeGreaterThan(TimeSpan.Zero));
 
         var keeper = engine.Zygotes.Single(keeper => keeper.Runtime == host.Runtime(language));
         var first = keeper.Current!;

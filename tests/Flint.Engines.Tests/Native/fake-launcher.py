@@ -73,7 +73,7 @@ def make(cell, zygote):
         send(0x83, cell, text(phase) + struct.pack("<I", 13) + text("not allowed"))
         send(0x85, cell, struct.pack("<I", 1))
         return
-    kept[cell] = send_streams(0x82, cell, struct.pack("<III", 1, 2, 0xc6120000 + 256 + cell))
+    kept[cell] = send_streams(0x82, cell, struct.pack("<IIIIII", 1, 2, 0xc6120000 + 256 + cell, 30, 20, 10))
 
 
 def start(cell, memory):
