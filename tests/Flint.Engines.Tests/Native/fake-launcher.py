@@ -43,6 +43,7 @@ send(0x81, 0, b"\x02\x00\x00\x00no" if "bad-hello" in behaviour else text(HELLO)
 kept = {}
 forks = {}
 zygotes = set()
+forked = set()
 # What was asked for once and not done; the next time it is.
 ignored = set()
 
@@ -73,13 +74,15 @@ def make(cell, zygote):
         send(0x83, cell, text(phase) + struct.pack("<I", 13) + text("not allowed"))
         send(0x85, cell, struct.pack("<I", 1))
         return
+    if zygote:
+        forked.add(cell)
     kept[cell] = send_streams(0x82, cell, struct.pack("<IIIIII", 1, 2, 0xc6120000 + 256 + cell, 30, 20, 10))
 
 
 def start(cell, memory):
     if "die-at-guest" in behaviour:
         os._exit(9)
-    if "zygotes-die-at-guest" in behaviour:
+    if "zygotes-die-at-guest" in behaviour and cell in forked:
         for zygote in zygotes:
             send(0x87, zygote, struct.pack("<II", 0, 9) + text("killed"))
         zygotes.clear()
