@@ -2,6 +2,7 @@
 // The guest's life: READY, INIT, then one INVOKE after the other. prepare() loads and exercises what every invocation needs and may run in a
 // zygote, before a fork; run() is a sandbox's own life.
 
+const { isUtf8 } = require('buffer');
 const errors = require('./errors.js');
 const loader = require('./loader.js');
 const protocol = require('./protocol.js');
@@ -9,6 +10,8 @@ const { makeContext } = require('./context.js');
 const { Invocation } = require('./invocation.js');
 const { Logs } = require('./logs.js');
 
+const TEXTS = ['handler', 'taskRoot', 'functionName', 'functionVersion', 'invokedFunctionArn'];
+const NUMBERS = ['memoryMb', 'maxResultBytes'];
 const UNHANDLED_REJECTION = 128;
 const UNCAUGHT_EXCEPTION = 129;
 const PROTOCOL_FAULT = 130;
@@ -70,7 +73,10 @@ class Guest {
     const version = process.versions.node.split('.')[0];
     this.#channel.ready(JSON.stringify({ protocol: 1, runtime: `nodejs${version}`, pid: process.pid }));
     const frame = this.#receive(protocol.INIT);
-    this.#init = JSON.parse(frame.buffer.utf8Slice(frame.start, frame.end));
+    this.#init = parseInit(frame.buffer.subarray(frame.start, frame.end), this.#forkSide !== null);
+    if (this.#init === null) {
+      this.#leave(PROTOCOL_FAULT);
+    }
     if (this.#init.environment !== null) {
       this.#forkSide.begin(this.#init);
       applyEnvironment(this.#forkSide.environment, this.#init.environment);
@@ -295,6 +301,37 @@ function setTrace(traceId) {
   } else if (process.env._X_AMZN_TRACE_ID !== undefined) {
     delete process.env._X_AMZN_TRACE_ID;
   }
+}
+
+/** INIT, or null for what it cannot be: nothing of a function is touched with settings that are not all there. */
+function parseInit(bytes, forked) {
+  let init;
+  try {
+    init = isUtf8(bytes) ? JSON.parse(bytes.utf8Slice()) : null;
+  } catch {
+    return null;
+  }
+  return isInit(init, forked) ? init : null;
+}
+
+/** `forked`: the environment comes in INIT. */
+function isInit(init, forked) {
+  if (init === null || typeof init !== 'object' || Array.isArray(init) || typeof init.snapshot !== 'boolean' || (init.snapshot && !forked)) {
+    return false;
+  }
+  if (!TEXTS.every((name) => isText(init[name])) || !NUMBERS.every((name) => Number.isInteger(init[name]) && init[name] > 0 && init[name] < 2 ** 31)) {
+    return false;
+  }
+  const environment = init.environment;
+  if (!forked) {
+    return environment === null;
+  }
+  return environment !== null && typeof environment === 'object' && !Array.isArray(environment) &&
+    Object.keys(environment).every((name) => name !== '' && !name.includes('=') && isText(name) && isText(environment[name]));
+}
+
+function isText(value) {
+  return typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
 }
 
 /** After a fork: the function's environment replaces the zygote's (guest/PROTOCOL.md, "Environment after a fork"). */

@@ -98,6 +98,9 @@ def loads(data):
         value, end = _scan(text, start)
     except StopIteration:
         raise ValueError("no JSON value") from None
+    except SystemError:
+        # What is wrong would be said by json.decoder, which is not imported.
+        raise ValueError("not JSON") from None
     if end != len(text) and text[end:].strip(_SPACE):
         raise ValueError("data after the JSON value")
     return value

@@ -14,6 +14,8 @@ from .logs import Logs
 
 PROTOCOL_FAULT = 130
 READY_START = b'{"protocol":1,"runtime":"python%d.%d","pid":' % sys.version_info[:2]
+_TEXTS = ("handler", "taskRoot", "functionName", "functionVersion", "invokedFunctionArn")
+_NUMBERS = ("memoryMb", "maxResultBytes")
 _TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
 _TRACE_KEY = os.environ.encodekey(_TRACE_VARIABLE)
 _TZ = os.environ.encodekey("TZ")
@@ -45,7 +47,7 @@ def serve(channel, logs, native=None, give_way=None):
 
 def live(channel, logs, native, give_way):
     """A guest from READY to the end of the stream."""
-    init = _receive_init(channel)
+    init = _receive_init(channel, native is not None, give_way is not None)
     if init is None:
         return
     if native is not None:
@@ -62,14 +64,55 @@ def live(channel, logs, native, give_way):
     _serve(channel, logs, init, handler, failure)
 
 
-def _receive_init(channel):
+def _receive_init(channel, may_snapshot, forked):
     frame = channel.receive()
     if frame is None:
         return None
     kind, data, end = frame
     if kind != protocol.INIT:
         raise protocol.ProtocolError("expected INIT")
-    return codec.loads(data[8:end])
+    try:
+        init = codec.loads(data[8:end])
+    except (ValueError, RecursionError):
+        raise protocol.ProtocolError("INIT is not JSON") from None
+    if not _is_init(init, may_snapshot, forked):
+        raise protocol.ProtocolError("INIT lacks what guest/PROTOCOL.md says")
+    return init
+
+
+def _is_init(init, may_snapshot, forked):
+    """Nothing of a function is touched with settings that are not all there. `forked`: the environment comes in INIT."""
+    if type(init) is not dict:
+        return False
+    for name in _TEXTS:
+        if not _is_text(init.get(name)):
+            return False
+    for name in _NUMBERS:
+        value = init.get(name)
+        if type(value) is not int or not 0 < value < 1 << 31:
+            return False
+    snapshot, environment = init.get("snapshot"), init.get("environment", False)
+    if type(snapshot) is not bool or (snapshot and not may_snapshot):
+        return False
+    if not forked:
+        return environment is None
+    if type(environment) is not dict:
+        return False
+    for name, value in environment.items():
+        if not name or "=" in name or not _is_text(name) or not _is_text(value):
+            return False
+    return True
+
+
+def _is_text(value):
+    if type(value) is not str or "\0" in value:
+        return False
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def _init(channel, logs, init):
