@@ -95,13 +95,38 @@ static void settle(uintptr_t from, uintptr_t to)
     }
 }
 
+// What is read from a file while an interpreter boots is of no more use to the zygote, and its forks get none of it: each maps what it touches by itself. Only where nothing was ever
+// written (a library's relocations are): that would be lost.
+static void release(uintptr_t from, uintptr_t to)
+{
+    madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+// One mapping of /proc/self/smaps: the line that begins it, and what of it is memory of the process's own.
+static void settle_mapping(const char *header, unsigned long anonymous)
+{
+    unsigned long from, to, inode;
+    char rights[5];
+    if (sscanf(header, "%lx-%lx %4s %*x %*s %lu", &from, &to, rights, &inode) != 4 || to - from > LARGEST) {
+        return;
+    }
+    if (inode == 0 && strcmp(rights, "rw-p") == 0 && !strstr(header, "[stack")) {
+        settle(from, to);
+    } else if (inode != 0 && anonymous == 0 && (strcmp(rights, "r-xp") == 0 || strcmp(rights, "r--p") == 0)) {
+        release(from, to);
+        if (rights[2] == 'x') {
+            text_settle(from, to);
+        }
+    }
+}
+
 void heap_settle(void)
 {
-    const size_t room = 1 << 20;
+    const size_t room = 4 << 20;
     size_t length = 0;
     // Memory that is gone afterwards: what is dirty in a zygote costs each fork.
     char *text = ask(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int fd = text == MAP_FAILED ? -1 : open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    int fd = text == MAP_FAILED ? -1 : open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
     for (ssize_t got; fd >= 0 && length < room - 1 && (got = read(fd, text + length, room - 1 - length)) > 0;) {
         length += (size_t)got;
     }
@@ -110,17 +135,14 @@ void heap_settle(void)
     }
     close(fd);
     text[length] = 0;
+    const char *header = NULL;
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-        unsigned long from, to, inode;
-        char rights[5];
+        unsigned long anonymous;
         *end = 0;
-        if (sscanf(line, "%lx-%lx %4s %*x %*s %lu", &from, &to, rights, &inode) != 4 || to - from > LARGEST) {
-            continue;
-        }
-        if (inode == 0 && strcmp(rights, "rw-p") == 0 && !strstr(line, "[stack")) {
-            settle(from, to);
-        } else if (inode != 0 && strcmp(rights, "r-xp") == 0) {
-            text_settle(from, to);
+        if (sscanf(line, "Anonymous: %lu kB", &anonymous) == 1 && header) {
+            settle_mapping(header, anonymous);
+        } else if (*line && strchr("0123456789abcdef", *line)) { // what is said of a mapping begins with capitals
+            header = line;
         }
     }
     munmap(text, room);
