@@ -32,7 +32,7 @@ public interface IQueueStore
 
     // ---- workers
 
-    /// <summary>Adds the worker, its lease running from now.</summary>
+    /// <summary>Adds the worker, its lease running from now; <see cref="WorkerInfo.Draining"/> counts as asked for.</summary>
     Task RegisterAsync(WorkerInfo worker, TimeSpan lease, CancellationToken cancellationToken);
 
     /// <summary>Prolongs the lease to <paramref name="lease"/> from now if it is not over yet, and keeps what the worker tells of itself.</summary>
@@ -40,6 +40,11 @@ public interface IQueueStore
 
     /// <summary>Takes the worker away; what it still has is READY again and no loss is counted: it says that none of it runs.</summary>
     Task LeaveAsync(string workerId, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Asks a worker to take no more work, or to take work again; its next renewal tells it. False when there is no such worker, or its lease is over.
+    /// </summary>
+    Task<bool> AskDrainAsync(string workerId, bool drain, CancellationToken cancellationToken);
 
     /// <summary>
     /// Takes items of workers whose lease is over, or that are gone; <paramref name="maxLosses"/> losses end an item as SandboxLost. <paramref name="all"/>: every lease but <paramref name="exceptWorkerId"/>'s is void

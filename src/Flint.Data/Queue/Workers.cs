@@ -21,11 +21,13 @@ public sealed record WorkerInfo
 
 /// <param name="Info">As last told.</param>
 /// <param name="LeaseLeft">By the database's clock; negative when it is over.</param>
-public sealed record WorkerRow(WorkerInfo Info, DateTimeOffset StartedAt, DateTimeOffset SeenAt, TimeSpan LeaseLeft);
+/// <param name="DrainAsked">Somebody asked it to take no more work (<see cref="IQueueStore.AskDrainAsync"/>); <see cref="WorkerInfo.Draining"/> says whether it does so.</param>
+public sealed record WorkerRow(WorkerInfo Info, DateTimeOffset StartedAt, DateTimeOffset SeenAt, TimeSpan LeaseLeft, bool DrainAsked);
 
 /// <param name="Held">False: the lease was over, or somebody removed the worker; nothing that it runs may be completed.</param>
 /// <param name="Items">Ids of the items that are still leased to it: what it runs and is not among them was cancelled.</param>
-public sealed record Renewal(bool Held, IReadOnlySet<string> Items);
+/// <param name="DrainAsked">It is to take no more work.</param>
+public sealed record Renewal(bool Held, IReadOnlySet<string> Items, bool DrainAsked);
 
 /// <param name="Requeued">Items that will be tried again.</param>
 /// <param name="Lost">Items that were lost for the last time and ended as SandboxLost.</param>

@@ -53,6 +53,7 @@ CREATE TABLE workers (
     places          integer NOT NULL,
     running         integer NOT NULL,
     draining        boolean NOT NULL,
+    drain_asked     boolean NOT NULL,
     details         text NOT NULL,
     started_at      timestamptz NOT NULL,
     seen_at         timestamptz NOT NULL,

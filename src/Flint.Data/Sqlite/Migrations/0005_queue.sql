@@ -52,6 +52,7 @@ CREATE TABLE workers (
     places          INTEGER NOT NULL,
     running         INTEGER NOT NULL,
     draining        INTEGER NOT NULL,
+    drain_asked     INTEGER NOT NULL,
     details         TEXT    NOT NULL,
     started_at      INTEGER NOT NULL,
     seen_at         INTEGER NOT NULL,
