@@ -25,9 +25,14 @@ public sealed record WorkerInfo
 public sealed record WorkerRow(WorkerInfo Info, DateTimeOffset StartedAt, DateTimeOffset SeenAt, TimeSpan LeaseLeft, bool DrainAsked);
 
 /// <param name="Held">False: the lease was over, or somebody removed the worker; nothing that it runs may be completed.</param>
-/// <param name="Items">Ids of the items that are still leased to it: what it runs and is not among them was cancelled.</param>
+/// <param name="Items">
+/// What is leased to it. What it runs and is not among them was cancelled; what is among them and it does not know came of a claim whose answer was lost, and is to be released.
+/// </param>
 /// <param name="DrainAsked">It is to take no more work.</param>
-public sealed record Renewal(bool Held, IReadOnlySet<string> Items, bool DrainAsked);
+public sealed record Renewal(bool Held, IReadOnlyList<LeasedItem> Items, bool DrainAsked);
+
+/// <summary>One item under a lease, by what every write about it names.</summary>
+public readonly record struct LeasedItem(string TenantId, string Id, long LeaseNo);
 
 /// <param name="Requeued">Items that will be tried again.</param>
 /// <param name="Lost">Items that were lost for the last time and ended as SandboxLost.</param>
