@@ -15,7 +15,7 @@ public sealed record InvocationRow
     public required string Version { get; init; }
     /// <summary>What the caller asked for (an alias, a number), or null.</summary>
     public string? Qualifier { get; init; }
-    /// <summary><c>sync</c>; <c>async</c> and <c>job</c> come with the queue.</summary>
+    /// <summary><c>sync</c>, <c>async</c>, <c>job</c> or <c>delivery</c>.</summary>
     public required string Mode { get; init; }
     /// <summary><c>PENDING RUNNING COMPLETED FAILED CANCELLED</c>.</summary>
     public required string Status { get; init; }
@@ -39,6 +39,14 @@ public sealed record InvocationRow
     public string? SandboxId { get; init; }
     /// <summary>Comma-separated limits that the host could not enforce, or null.</summary>
     public string? Unenforced { get; init; }
+    /// <summary>Attempts that were begun; of one that still waits for its first, 0. Read only: the queue counts them.</summary>
+    public int Attempts { get; init; } = 1;
+
+    // Of what is in the queue, read from its row there; null for all else. Never written with the record.
+    /// <summary>Not before this it is begun, or tried again.</summary>
+    public DateTimeOffset? RunAt { get; init; }
+    /// <summary>Who runs it.</summary>
+    public string? WorkerId { get; init; }
 
     // The cold part, in a table of its own.
     /// <summary>The event, or null when it was not kept.</summary>
@@ -49,6 +57,13 @@ public sealed record InvocationRow
     public ReadOnlyMemory<byte>? Log { get; init; }
     public long LogDroppedLines { get; init; }
     public long LogDroppedBytes { get; init; }
+
+    // Of what was queued, as it was enqueued and settled; read only.
+    /// <summary>How it was enqueued (<c>QueueEntry.WorkJson</c>), or null.</summary>
+    public string? WorkJson { get; init; }
+    /// <summary>JSON array of its attempts, or null.</summary>
+    public string? AttemptsJson { get; init; }
+    public IReadOnlyList<string> Tags { get; init; } = [];
 }
 
 /// <summary>A page request over history, newest first.</summary>
@@ -62,13 +77,22 @@ public sealed record InvocationQuery
     /// <summary>Only invocations created before this.</summary>
     public DateTimeOffset? To { get; init; }
     public bool? ColdStart { get; init; }
+    /// <summary>Only invocations of this mode.</summary>
+    public string? Mode { get; init; }
+    /// <summary>Only invocations with this tag.</summary>
+    public string? Tag { get; init; }
+    /// <summary>Rows to pass over first, 0 to 100,000: a page by its number costs what it passes over.</summary>
+    public int Offset { get; init; }
     /// <summary>1 to 1000.</summary>
     public int Limit { get; init; } = 50;
     /// <summary>The last id of the page before, exclusive; null for the first page.</summary>
     public string? BeforeId { get; init; }
 }
 
-/// <summary>A page; rows carry no payload, result or log, and of an error no stack and at most 1000 characters of message. <see cref="HasMore"/>: another page follows.</summary>
+/// <summary>
+/// A page; rows carry no payload, result, log or attempts, and of an error no stack and at most 1000 characters of message; they do carry tags and <see cref="InvocationRow.WorkJson"/>.
+/// <see cref="HasMore"/>: another page follows.
+/// </summary>
 public sealed record InvocationPage(IReadOnlyList<InvocationRow> Rows, bool HasMore);
 
 /// <summary>

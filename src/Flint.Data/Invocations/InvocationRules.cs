@@ -65,6 +65,8 @@ internal static class InvocationRules
             && (query.FunctionName is null || row.FunctionName == query.FunctionName)
             && (query.Status is null || row.Status == query.Status)
             && (query.ColdStart is null || row.ColdStart == query.ColdStart)
+            && (query.Mode is null || row.Mode == query.Mode)
+            && (query.Tag is null || row.Tags.Contains(query.Tag))
             && (query.BeforeId is null || string.CompareOrdinal(row.Id, query.BeforeId) < 0)
             && (query.From is null || created >= query.From.Value.ToUnixTimeMilliseconds())
             && (query.To is null || created < query.To.Value.ToUnixTimeMilliseconds());

@@ -1,3 +1,5 @@
+using Flint.Data.Invocations;
+
 namespace Flint.Data.Queue;
 
 /// <summary>
@@ -70,6 +72,11 @@ public interface IQueueStore
 
     /// <summary>How many items wait and run; of one tenant, or of all (null). Counts to <paramref name="most"/> of each at most.</summary>
     Task<QueueDepth> DepthAsync(string? tenantId, int most, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// How many invocations a query finds, whatever its page, its cursor and its offset; counts to <paramref name="most"/> and no further. Its status is what a reader sees: RUNNING and PENDING are told apart by the queue.
+    /// </summary>
+    Task<int> CountAsync(InvocationQuery query, int most, CancellationToken cancellationToken);
 
     /// <summary>What an invocation was enqueued with, for running it again; null when it was never queued, or is gone.</summary>
     Task<StoredWork?> WorkAsync(string tenantId, string id, CancellationToken cancellationToken);

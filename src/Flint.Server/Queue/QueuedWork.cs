@@ -43,6 +43,14 @@ internal sealed record JobWork
     public required string Globals { get; init; }
     public required string Engine { get; init; }
     public IReadOnlyDictionary<string, string>? Environment { get; init; }
+
+    // How it was queued, for whoever reads it or runs it again; the queue itself has its own copy.
+    public int Priority { get; init; }
+    public long? TtlMs { get; init; }
+    public string? ConcurrencyKey { get; init; }
+    public int? ConcurrencyLimit { get; init; }
+    public int? RateStarts { get; init; }
+    public long? RatePeriodMs { get; init; }
 }
 
 /// <summary>A function as it was asked for.</summary>
