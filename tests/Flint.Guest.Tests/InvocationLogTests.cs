@@ -116,6 +116,43 @@ public sealed class InvocationLogTests
     }
 
     [Fact]
+    public void A_listener_gets_each_line_once_as_it_is_taken_and_the_mark_last()
+    {
+        List<LogLine> heard = [];
+        InvocationLog log = new(100, _time, heard.Add);
+        log.AddPlatform("START");
+        heard.Count.ShouldBe(1);
+        log.AddEvent(LogStream.Stdout, "a\nb"u8);
+        heard.Count.ShouldBe(3);
+        log.AddRaw(LogStream.Stderr, "unfinished"u8);
+        heard.Count.ShouldBe(3);
+        log.AddPlatform("END");
+        log.AddEvent(LogStream.Stdout, "dropped"u8);
+
+        CapturedLog captured = log.Complete();
+        log.Complete();
+
+        heard.Select(line => line.Text[..1]).ShouldBe(["S", "a", "b", "u", "E", "["]);
+        heard.SkipLast(1).ShouldBe(captured.Lines.Where(line => line.Text[0] != '['));
+        captured.Lines.ShouldContain(heard[^1]);
+    }
+
+    [Fact]
+    public void A_listener_that_throws_is_not_asked_again_and_the_log_goes_on()
+    {
+        int calls = 0;
+        InvocationLog log = new(1000, _time, _ =>
+        {
+            calls++;
+            throw new InvalidOperationException("a defect");
+        });
+        log.AddEvent(LogStream.Stdout, "a"u8);
+        log.AddRaw(LogStream.Stdout, "b\n"u8);
+        Texts(log).ShouldBe(["a", "b"]);
+        calls.ShouldBe(1);
+    }
+
+    [Fact]
     public void A_log_that_fits_exactly_has_no_mark()
     {
         InvocationLog log = new(100, _time);

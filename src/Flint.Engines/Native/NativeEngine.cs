@@ -114,6 +114,11 @@ internal sealed partial class NativeEngine : ISandboxEngine
             throw new EngineException($"A sandbox with network access cannot be made: {noEgress}.");
         }
 
+        if (spec.CpuQuotaMilli is { } quota && (quota <= 0 ? "it must be above 0" : Capabilities.NoCpuQuota) is { } noQuota)
+        {
+            throw new EngineException($"A CPU quota of {quota} thousandths of a core cannot be had: {noQuota}.");
+        }
+
         if (spec.Snapshot && Capabilities.NoSnapshot is { } noSnapshot)
         {
             throw new EngineException($"A snapshot cannot be taken: {noSnapshot}.");

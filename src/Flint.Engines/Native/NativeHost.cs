@@ -61,6 +61,7 @@ internal static class NativeHost
         {
             NoSnapshot = NoSnapshots(hello, settings.Options),
             NoEgress = NoEgress(hello, settings.Egress),
+            NoCpuQuota = NoCpuQuota(hello, settings.AllowUnenforced),
         };
 
     /// <summary>Why no runtime can have a zygote here, or null.</summary>
@@ -79,6 +80,12 @@ internal static class NativeHost
         !options.Enabled ? "it is switched off (Flint:Sandbox:Egress:Enabled)"
         : !hello.Egress ? $"this host has no egress ({Explain(hello, "egress")})"
         : null;
+
+    /// <summary>Why no sandbox can have a CPU quota here, or null. A share by memory is a wish that a host may lack; a quota was asked for.</summary>
+    public static string? NoCpuQuota(LauncherHello hello, IReadOnlyList<string> allowed) =>
+        hello.Cpu || allowed.Contains("cpu", StringComparer.OrdinalIgnoreCase)
+            ? null
+            : $"this host cannot enforce it ({Explain(hello, "cpu")}); {Knob} can list cpu";
 
     /// <summary>What is wrong with the zygotes at this moment.</summary>
     public static IEnumerable<EngineFinding> Findings(IEnumerable<ZygoteKeeper> zygotes) =>

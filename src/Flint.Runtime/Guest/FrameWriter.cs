@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Flint.Runtime.Invocation;
 
 namespace Flint.Runtime.Guest;
 
@@ -124,6 +125,8 @@ internal sealed class FrameWriter(Stream stream)
             _json.WriteEndObject();
         }
         _json.WriteBoolean("snapshot"u8, init.Snapshot);
+        _json.WriteString("call"u8, init.Call == GuestCall.Main ? "main"u8 : "handler"u8);
+        _json.WriteString("globals"u8, init.Globals == GuestGlobals.Limited ? "limited"u8 : "full"u8);
         _json.WriteEndObject();
         _json.Flush();
     }

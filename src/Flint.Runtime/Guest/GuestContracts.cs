@@ -16,6 +16,8 @@ public sealed record GuestInit
     public IReadOnlyDictionary<string, string>? Environment { get; init; }
     /// <summary>The process becomes a template after INIT_OK.</summary>
     public bool Snapshot { get; init; }
+    public GuestCall Call { get; init; }
+    public GuestGlobals Globals { get; init; }
 }
 
 /// <summary>What the guest is told for each event, beside the payload. See guest/PROTOCOL.md, frame INVOKE.</summary>

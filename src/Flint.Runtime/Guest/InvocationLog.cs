@@ -6,13 +6,16 @@ namespace Flint.Runtime.Guest;
 /// </summary>
 /// <param name="maxBytes">Cap on the guest's lines, in UTF-8 bytes; a line costs at least <see cref="LeastLineCost"/>.</param>
 /// <param name="time">Stamps the lines.</param>
-public sealed class InvocationLog(int maxBytes, TimeProvider time)
+/// <param name="onLine">Gets each line that is taken; see <see cref="Invocation.InvocationRequest.OnLine"/>.</param>
+public sealed class InvocationLog(int maxBytes, TimeProvider time, Action<LogLine>? onLine = null)
 {
     /// <summary>What a line costs at least, so that a flood of empty lines is bounded too.</summary>
     private const int LeastLineCost = 32;
 
     private readonly Lock _lock = new();
     private readonly List<LogLine> _lines = [];
+    /// <summary>Null once it has thrown, too.</summary>
+    private Action<LogLine>? _onLine = onLine;
     private readonly RawLineCutter _stdout = new();
     private readonly RawLineCutter _stderr = new();
     private long _cost;
@@ -31,7 +34,7 @@ public sealed class InvocationLog(int maxBytes, TimeProvider time)
             {
                 FlushRaw(LogStream.Stdout, _stdout);
                 FlushRaw(LogStream.Stderr, _stderr);
-                _lines.Add(new LogLine(time.GetUtcNow(), LogStream.Platform, text));
+                Take(new LogLine(time.GetUtcNow(), LogStream.Platform, text));
             }
         }
     }
@@ -97,7 +100,9 @@ public sealed class InvocationLog(int maxBytes, TimeProvider time)
                 if (_markAt >= 0)
                 {
                     string mark = $"[log truncated: {_droppedLines} lines, {_droppedBytes} bytes dropped beyond the limit of {maxBytes} bytes]";
-                    _lines.Insert(_markAt, new LogLine(_markTime, LogStream.Platform, mark));
+                    LogLine line = new(_markTime, LogStream.Platform, mark);
+                    _lines.Insert(_markAt, line);
+                    Tell(line);
                 }
             }
             return new CapturedLog(_lines, _droppedLines, _droppedBytes);
@@ -118,7 +123,7 @@ public sealed class InvocationLog(int maxBytes, TimeProvider time)
         if (_markAt < 0 && _cost + cost <= maxBytes)
         {
             _cost += cost;
-            _lines.Add(new LogLine(time.GetUtcNow(), stream, GuestText.Line(utf8)));
+            Take(new LogLine(time.GetUtcNow(), stream, GuestText.Line(utf8)));
             return;
         }
         if (_markAt < 0)
@@ -127,5 +132,27 @@ public sealed class InvocationLog(int maxBytes, TimeProvider time)
         }
         _droppedLines++;
         _droppedBytes += utf8.Length;
+    }
+
+    private void Take(in LogLine line)
+    {
+        _lines.Add(line);
+        if (_onLine is not null)
+        {
+            Tell(line);
+        }
+    }
+
+    /// <summary>A listener that breaks its word must not end the invocation, nor the thread that many sandboxes wait for.</summary>
+    private void Tell(in LogLine line)
+    {
+        try
+        {
+            _onLine?.Invoke(line);
+        }
+        catch (Exception)
+        {
+            _onLine = null;
+        }
     }
 }

@@ -58,10 +58,11 @@ public sealed partial class Dispatcher
             CodeDirectory = function.CodeDirectory,
             MemoryMb = function.MemoryMb,
             TmpMb = function.TmpMb,
-            Environment = GuestEnvironment.Build(function, GuestEnvironment.LogStream(function, _time.GetUtcNow())),
+            Environment = GuestEnvironment.Build(function, run.Request.Id, _time.GetUtcNow()),
             Start = function.Start,
             Network = function.Network,
             Snapshot = function.Freshness == Freshness.Snapshot,
+            CpuQuotaMilli = function.CpuQuotaMilli,
         };
         var creating = _engines.CreateAsync(function.Engine, spec, cancellationToken);
         try
@@ -96,6 +97,8 @@ public sealed partial class Dispatcher
         MemoryMb = function.MemoryMb,
         Environment = sandbox.GuestEnvironment,
         Snapshot = function.Freshness == Freshness.Snapshot,
+        Call = function.Call,
+        Globals = function.Globals,
     };
 
     /// <summary>Steps 4 and 5.</summary>
@@ -166,7 +169,7 @@ public sealed partial class Dispatcher
     private static InvocationError Stopped(StopCause cause, InvocationRun run) => cause == StopCause.Caller
         ? new InvocationError(FaultType.Cancelled, run.Slot is null
             ? "The caller went away before the invocation had a sandbox."
-            : "The caller went away, and the function is set to be cancelled then.")
+            : run.Function.Call == GuestCall.Main ? "The job was cancelled." : "The caller went away, and the function is set to be cancelled then.")
         : new InvocationError(FaultType.SandboxLost, "The worker stopped before the function had answered.");
 
     private static InvocationError TimedOut(InvocationRun run) =>

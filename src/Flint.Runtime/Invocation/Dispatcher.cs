@@ -66,7 +66,7 @@ public sealed partial class Dispatcher : IDisposable
     /// <param name="aborting">The worker gives the invocation up (a lost lease, say): it ends as <see cref="FaultType.SandboxLost"/> at any point.</param>
     public async Task<InvocationOutcome> DispatchAsync(InvocationRequest request, CancellationToken caller, CancellationToken aborting)
     {
-        var run = new InvocationRun(request, new InvocationLog(_maxLogBytes, _time), _time);
+        var run = new InvocationRun(request, new InvocationLog(_maxLogBytes, _time, request.OnLine), _time);
         // 1 gate
         if (_gate.TryEnter() is { } refusal)
         {

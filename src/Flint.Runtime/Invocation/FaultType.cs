@@ -43,6 +43,8 @@ public enum FaultType
     InvalidPayload,
     /// <summary>The caller cancelled, or went away from a function that is set to cancel then.</summary>
     Cancelled,
+    /// <summary>It had not begun when its time to live ran out.</summary>
+    Expired,
 }
 
 /// <summary>Who is at fault; decides the HTTP status, the log level and whether a retry can help.</summary>
@@ -54,7 +56,7 @@ public static class FaultTypes
     public static FaultOwner Owner(this FaultType type) => type switch
     {
         FaultType.SandboxLost or FaultType.EngineUnavailable => FaultOwner.Platform,
-        FaultType.Throttled or FaultType.InvalidPayload or FaultType.Cancelled => FaultOwner.Caller,
+        FaultType.Throttled or FaultType.InvalidPayload or FaultType.Cancelled or FaultType.Expired => FaultOwner.Caller,
         _ => FaultOwner.Function,
     };
 }

@@ -35,12 +35,35 @@ public sealed record FunctionSpec
     public string Engine { get; init; } = "native";
     /// <summary>When the caller of a synchronous invocation goes away: true kills the run, false (Lambda's way) lets it finish.</summary>
     public bool CancelOnDisconnect { get; init; }
+    /// <summary>How <see cref="Handler"/> is called.</summary>
+    public GuestCall Call { get; init; } = GuestCall.Handler;
+    /// <summary>What its code finds; anything but full only with <see cref="GuestCall.Main"/>.</summary>
+    public GuestGlobals Globals { get; init; } = GuestGlobals.Full;
+    /// <summary>Hard CPU quota in thousandths of a core; null: a share by memory, as Lambda gives it. Refused where the host cannot enforce it.</summary>
+    public int? CpuQuotaMilli { get; init; }
 
     public SpecKey Key => new(TenantId, FunctionId, Version, Revision);
 }
 
 /// <summary>What a warm sandbox may be reused for: exactly one tenant, function, version and revision.</summary>
 public readonly record struct SpecKey(string TenantId, string FunctionId, string Version, string Revision);
+
+/// <summary>How a guest's function is called (guest/PROTOCOL.md, "Jobs").</summary>
+public enum GuestCall
+{
+    /// <summary>As Lambda does: <c>handler(event, context)</c>.</summary>
+    Handler,
+    /// <summary>As a job: the payload is a JSON array, and the function is called with its elements. The log is as written, without Lambda's prefixes.</summary>
+    Main,
+}
+
+/// <summary>What the language offers to a job's code. No wall either way: that is the sandbox.</summary>
+public enum GuestGlobals
+{
+    Full,
+    /// <summary>The language without files, processes, network and modules (but Python's harmless ones), for teaching. One file only.</summary>
+    Limited,
+}
 
 public enum Freshness
 {

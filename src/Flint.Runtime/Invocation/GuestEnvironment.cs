@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Flint.Runtime.Invocation;
 
 /// <summary>
-/// The function-level environment of a sandbox: Lambda's variables and the user's. The engine lays its runtime's own beneath (PATH, LANG,
+/// The function-level environment of a sandbox: Lambda's variables, or a job's, and the user's. The engine lays its runtime's own beneath (PATH, LANG,
 /// TZ ...), so the user's win over those. No credentials are among them.
 /// </summary>
 internal static class GuestEnvironment
@@ -14,8 +14,24 @@ internal static class GuestEnvironment
     private const string Region = "local";
 
     /// <param name="function">What will run.</param>
-    /// <param name="logStream">Lambda's form: <c>YYYY/MM/DD/[version]32 hex digits</c>, one per sandbox.</param>
-    public static Dictionary<string, string> Build(FunctionSpec function, string logStream)
+    /// <param name="invocationId">The invocation that the sandbox is made for.</param>
+    /// <param name="now">For the log stream's name, in Lambda's form: <c>YYYY/MM/DD/[version]32 hex digits</c>, one per sandbox.</param>
+    public static Dictionary<string, string> Build(FunctionSpec function, string invocationId, DateTimeOffset now) =>
+        function.Call == GuestCall.Main ? BuildForJob(function, invocationId) : BuildForFunction(function, LogStream(function, now));
+
+    /// <summary>A job is no Lambda function and has none of its variables: PATH, HOME and the like from the engine, its own, and these.</summary>
+    private static Dictionary<string, string> BuildForJob(FunctionSpec function, string invocationId)
+    {
+        var environment = new Dictionary<string, string>(StringComparer.Ordinal) { ["TMPDIR"] = "/tmp" };
+        foreach (var (name, value) in function.Environment)
+        {
+            environment[name] = value;
+        }
+        environment["FLINT_JOB_ID"] = invocationId;
+        return environment;
+    }
+
+    private static Dictionary<string, string> BuildForFunction(FunctionSpec function, string logStream)
     {
         var environment = new Dictionary<string, string>(StringComparer.Ordinal)
         {
@@ -39,7 +55,7 @@ internal static class GuestEnvironment
         return environment;
     }
 
-    public static string LogStream(FunctionSpec function, DateTimeOffset now) =>
+    private static string LogStream(FunctionSpec function, DateTimeOffset now) =>
         string.Create(CultureInfo.InvariantCulture, $"{now.UtcDateTime:yyyy/MM/dd}/[{function.Version}]{Guid.NewGuid():N}");
 
     public static string Arn(FunctionSpec function)

@@ -1,3 +1,5 @@
+using Flint.Runtime.Guest;
+
 namespace Flint.Runtime.Invocation;
 
 /// <summary>One thing to run. Immutable; the payload belongs to the caller until the dispatcher's task completes.</summary>
@@ -11,4 +13,10 @@ public sealed record InvocationRequest
     /// <summary>Raw JSON of the Lambda client context, or null.</summary>
     public string? ClientContext { get; init; }
     public string? TraceId { get; init; }
+    /// <summary>
+    /// Gets each line of the log as it is captured, also the platform's; null costs nothing. Called in order, one call at a time, on any thread: among them those that many sandboxes
+    /// wait for, so it must not block and must not throw (a call that throws is the last). Lines beyond the log's limit are not told; the mark that says
+    /// so comes last, though it stands earlier in the log.
+    /// </summary>
+    public Action<LogLine>? OnLine { get; init; }
 }

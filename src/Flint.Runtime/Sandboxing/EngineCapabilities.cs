@@ -16,4 +16,7 @@ public sealed record EngineCapabilities(
 
     /// <summary>Why <see cref="NetworkAccess.Egress"/> is refused on this host; null when it can be had.</summary>
     public string? NoEgress { get; init; } = "this engine has no egress network";
+
+    /// <summary>Why <see cref="SandboxSpec.CpuQuotaMilli"/> is refused on this host; null when it is enforced, or may go unenforced.</summary>
+    public string? NoCpuQuota { get; init; } = "this engine has no CPU quota";
 }
