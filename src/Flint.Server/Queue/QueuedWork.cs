@@ -16,6 +16,8 @@ internal sealed record QueuedWork
     public required RetryRules Retry { get; init; }
     public Destination? OnSuccess { get; init; }
     public Destination? OnFailure { get; init; }
+    /// <summary>How many destinations led here: 0 for what somebody asked for, one more for each function that another one's end invoked.</summary>
+    public int Depth { get; init; }
 
     public static QueuedWork Parse(string json) => JsonSerializer.Deserialize(json, QueuedWorkJson.Default.QueuedWork)
         ?? throw new InvalidDataException("The stored work of an invocation is empty.");
@@ -62,9 +64,11 @@ internal sealed record FunctionWork(string Name, string? Qualifier);
 /// <param name="Url">Absolute, http or https.</param>
 /// <param name="Secret">Signs the body; null: unsigned.</param>
 /// <param name="Cause">The invocation that it tells of.</param>
-internal sealed record DeliveryWork(string Url, string? Secret, string Cause);
+/// <param name="Event">What happened to it: <c>invocation.completed</c> or <c>invocation.failed</c>.</param>
+internal sealed record DeliveryWork(string Url, string? Secret, string Cause, string Event = "invocation.completed");
 
 /// <summary>When an attempt that failed is followed by another.</summary>
+/// <remarks>What has a default of its own is <c>set</c>, not <c>init</c>: reading stored work without such a member, the serializer would initialise it with its type's default.</remarks>
 internal sealed record RetryRules
 {
     /// <summary>Attempts after the first, for errors of the function. 0 to 100.</summary>
@@ -72,11 +76,11 @@ internal sealed record RetryRules
     /// <summary>Counted from creation: beyond it nothing is tried again, whatever went wrong.</summary>
     public required long MaxAgeMs { get; init; }
     /// <summary><c>fixed</c> or <c>exponential</c> (doubling).</summary>
-    public string Backoff { get; init; } = "exponential";
-    public int DelayMs { get; init; } = 1000;
-    public int MaxDelayMs { get; init; } = 300_000;
+    public string Backoff { get; set; } = "exponential";
+    public int DelayMs { get; set; } = 1000;
+    public int MaxDelayMs { get; set; } = 300_000;
     /// <summary>Full jitter: each delay is drawn between 0 and what the rule gives.</summary>
-    public bool Jitter { get; init; } = true;
+    public bool Jitter { get; set; } = true;
 }
 
 /// <summary>What follows from an invocation's end; exactly one member is set.</summary>
