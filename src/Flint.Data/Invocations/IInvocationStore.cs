@@ -16,8 +16,8 @@ public interface IInvocationStore
     Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken);
 
     /// <summary>
-    /// A page, newest first. Throws <see cref="ArgumentException"/> for a limit outside 1 to 1000, an unknown status, or a <c>BeforeId</c> that is no id:
-    /// check what a caller sent first.
+    /// A page, newest first. Throws <see cref="ArgumentException"/> for a limit outside 1 to 1000, an offset outside 0 to 100,000, an unknown status or mode,
+    /// or a <c>BeforeId</c> that is no id: check what a caller sent first.
     /// </summary>
     Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken);
 

@@ -135,20 +135,7 @@ public sealed class InvocationJournal : IAsyncDisposable
             buffered = _buffer.Match(row => InvocationRules.Matches(query, row));
         }
 
-        var stored = await _store.ListAsync(query, cancellationToken);
-        if (buffered.Count == 0)
-        {
-            return stored;
-        }
-
-        var newest = buffered.OrderByDescending(row => row.Id, StringComparer.Ordinal).Take(query.Limit + 1).Select(InvocationRules.ForList);
-        var merged = stored.Rows.Concat(newest)
-            .DistinctBy(row => row.Id)
-            .OrderByDescending(row => row.Id, StringComparer.Ordinal)
-            .Take(query.Limit + 1)
-            .ToList();
-        var page = InvocationRules.Page(merged, query.Limit);
-        return page with { HasMore = page.HasMore || stored.HasMore };
+        return buffered.Count == 0 ? await _store.ListAsync(query, cancellationToken) : await JournalMerge.PageAsync(_store, query, buffered, cancellationToken);
     }
 
     /// <summary>

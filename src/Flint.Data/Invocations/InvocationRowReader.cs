@@ -1,4 +1,5 @@
 using System.Data.Common;
+using Flint.Data.Queue;
 
 namespace Flint.Data.Invocations;
 
@@ -30,12 +31,18 @@ internal abstract class InvocationRowReader
         Unenforced = Text(reader, 20),
         StartMode = Text(reader, 21),
         StartReason = Text(reader, 22),
-        ErrorJson = withData ? Text(reader, 23) : ErrorBrief.Of(Text(reader, 23)),
-        LogDroppedLines = reader.IsDBNull(24) ? 0 : reader.GetInt64(24),
-        LogDroppedBytes = reader.IsDBNull(25) ? 0 : reader.GetInt64(25),
-        Payload = withData ? Bytes(reader, 26) : null,
-        Result = withData ? Bytes(reader, 27) : null,
-        Log = withData ? Bytes(reader, 28) : null,
+        Attempts = reader.GetInt32(23),
+        RunAt = reader.IsDBNull(24) ? null : Time(reader, 24),
+        WorkerId = Text(reader, 25),
+        ErrorJson = withData ? Text(reader, 26) : ErrorBrief.Of(Text(reader, 26)),
+        LogDroppedLines = reader.IsDBNull(27) ? 0 : reader.GetInt64(27),
+        LogDroppedBytes = reader.IsDBNull(28) ? 0 : reader.GetInt64(28),
+        WorkJson = Text(reader, 29),
+        Tags = TagText.Parse(Text(reader, 30)),
+        AttemptsJson = withData ? Text(reader, 31) : null,
+        Payload = withData ? Bytes(reader, 32) : null,
+        Result = withData ? Bytes(reader, 33) : null,
+        Log = withData ? Bytes(reader, 34) : null,
     };
 
     protected abstract string Id(DbDataReader reader, int ordinal);

@@ -3,6 +3,9 @@ namespace Flint.Data.Invocations;
 /// <summary>What every store and the journal hold rows and queries to.</summary>
 internal static class InvocationRules
 {
+    private const int MaxOffset = 100_000;
+
+    private static readonly string[] Modes = ["sync", "async", "job", "delivery"];
     private static readonly string[] Statuses = ["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"];
 
     /// <summary>
@@ -32,8 +35,8 @@ internal static class InvocationRules
     }
 
     /// <summary>
-    /// The query as rows are stored, its texts cleaned alike. Throws <see cref="ArgumentException"/> for a limit out of range, an unknown status, or a
-    /// cursor that is no id.
+    /// The query as rows are stored, its texts cleaned alike. Throws <see cref="ArgumentException"/> for a limit or an offset out of range, an unknown status or
+    /// mode, or a cursor that is no id.
     /// </summary>
     public static InvocationQuery Storable(InvocationQuery query)
     {
@@ -42,9 +45,19 @@ internal static class InvocationRules
             throw new ArgumentException($"Limit is {query.Limit}; it must be 1 to 1000.", nameof(query));
         }
 
+        if (query.Offset is < 0 or > MaxOffset)
+        {
+            throw new ArgumentException($"Offset is {query.Offset}; it must be 0 to {MaxOffset}.", nameof(query));
+        }
+
         if (query.Status is not null)
         {
             CheckStatus(query.Status);
+        }
+
+        if (query.Mode is not null && !Modes.AsSpan().Contains(query.Mode))
+        {
+            throw new ArgumentException("Mode must be sync, async, job or delivery.", nameof(query));
         }
 
         if (query.BeforeId is not null)
@@ -52,9 +65,14 @@ internal static class InvocationRules
             InvocationId.Parse(query.BeforeId, nameof(query.BeforeId));
         }
 
-        return StorableText.Is(query.TenantId) && IsCleanOrNull(query.FunctionName)
+        return StorableText.Is(query.TenantId) && IsCleanOrNull(query.FunctionName) && IsCleanOrNull(query.Tag)
             ? query
-            : query with { TenantId = StorableText.Clean(query.TenantId)!, FunctionName = StorableText.Clean(query.FunctionName) };
+            : query with
+            {
+                TenantId = StorableText.Clean(query.TenantId)!,
+                FunctionName = StorableText.Clean(query.FunctionName),
+                Tag = StorableText.Clean(query.Tag),
+            };
     }
 
     /// <summary>What the stores' SQL asks of a row, for rows that are not there yet.</summary>

@@ -9,6 +9,11 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
     private const string Delete = """
         deleted AS (DELETE FROM invocations i USING doomed d WHERE i.tenant_id = @tenant AND i.id = d.id RETURNING i.id, i.data_bytes),
             cold AS (DELETE FROM invocation_data c USING deleted d WHERE c.tenant_id = @tenant AND c.id = d.id),
+            work AS (DELETE FROM invocation_work w USING deleted d WHERE w.tenant_id = @tenant AND w.id = d.id RETURNING w.id, w.tags),
+            tags AS (
+                DELETE FROM invocation_tags t USING work w, json_array_elements_text(w.tags::json) AS x (tag)
+                WHERE t.tenant_id = @tenant AND t.tag = x.tag AND t.id = w.id),
+            letters AS (DELETE FROM dead_letters l USING work w WHERE l.tenant_id = @tenant AND l.id = w.id),
             totals AS (
                 INSERT INTO invocation_totals AS t (tenant_id, data_bytes)
                 SELECT @tenant, -sum(data_bytes)::bigint FROM deleted HAVING sum(data_bytes) > 0
@@ -70,29 +75,18 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
     public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
     {
         query = InvocationRules.Storable(query);
-        List<(string, object)> filters = [("@tenant", query.TenantId), ("@take", query.Limit + 1)];
-        if (query.FunctionName is { } function)
-        {
-            filters.Add(("@function", function));
-        }
-
-        if (query.BeforeId is { } before)
-        {
-            filters.Add(("@before", InvocationId.Parse(before, nameof(query.BeforeId))));
-        }
-
-        if (query.From is { } from)
-        {
-            filters.AddRange([("@from", Time(from)), ("@fromId", InvocationId.AtLeast(from))]);
-        }
-
-        if (query.To is { } to)
-        {
-            filters.AddRange([("@to", Time(to)), ("@toId", InvocationId.Above(to))]);
-        }
-
-        var rows = await ReadAsync(InvocationSql.List(query, nameIndex: false), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
+        var rows = await ReadAsync(
+            InvocationSql.List(query, sqlite: false), reader => Rows.Read(reader, withData: false), cancellationToken,
+            [("@take", query.Limit + 1), ("@offset", query.Offset), .. Filters(query)]);
         return InvocationRules.Page(rows, query.Limit);
+    }
+
+    public async Task<int> CountAsync(InvocationQuery query, int most, CancellationToken cancellationToken)
+    {
+        query = InvocationRules.Storable(query);
+        var found = await ReadAsync(
+            InvocationSql.Count(query, sqlite: false), reader => reader.GetInt64(0), cancellationToken, [("@most", most), .. Filters(query with { BeforeId = null })]);
+        return (int)found[0];
     }
 
     public async Task<int> PruneAsync(Retention retention, DateTimeOffset now, int pageSize, CancellationToken cancellationToken)
@@ -166,6 +160,37 @@ internal sealed class PostgresInvocationStore(PostgresDatabase database) : IInvo
             return rows;
         },
         cancellationToken);
+
+    private static List<(string Name, object Value)> Filters(InvocationQuery query)
+    {
+        List<(string, object)> filters = [("@tenant", query.TenantId)];
+        if (query.FunctionName is { } function)
+        {
+            filters.Add(("@function", function));
+        }
+
+        if (query.Tag is { } tag)
+        {
+            filters.Add(("@tag", tag));
+        }
+
+        if (query.BeforeId is { } before)
+        {
+            filters.Add(("@before", InvocationId.Parse(before, nameof(query.BeforeId))));
+        }
+
+        if (query.From is { } from)
+        {
+            filters.AddRange([("@from", Time(from)), ("@fromId", InvocationId.AtLeast(from))]);
+        }
+
+        if (query.To is { } to)
+        {
+            filters.AddRange([("@to", Time(to)), ("@toId", InvocationId.Above(to))]);
+        }
+
+        return filters;
+    }
 
     private static DateTime Time(DateTimeOffset time) => DateTimeOffset.FromUnixTimeMilliseconds(time.ToUnixTimeMilliseconds()).UtcDateTime;
 

@@ -40,7 +40,7 @@ public interface IQueueStore
     /// <summary>Prolongs the lease to <paramref name="lease"/> from now if it is not over yet, and keeps what the worker tells of itself.</summary>
     Task<Renewal> RenewAsync(WorkerInfo worker, TimeSpan lease, CancellationToken cancellationToken);
 
-    /// <summary>Takes the worker away; what it still has is READY again and no loss is counted: it says that none of it runs.</summary>
+    /// <summary>Takes the worker away; what it still has is READY again and neither an attempt nor a loss is counted: it says that none of it runs.</summary>
     Task LeaveAsync(string workerId, CancellationToken cancellationToken);
 
     /// <summary>
@@ -49,8 +49,8 @@ public interface IQueueStore
     Task<bool> AskDrainAsync(string workerId, bool drain, CancellationToken cancellationToken);
 
     /// <summary>
-    /// Takes items of workers whose lease is over, or that are gone; <paramref name="maxLosses"/> losses end an item as SandboxLost. <paramref name="all"/>: every lease but <paramref name="exceptWorkerId"/>'s is void
-    /// (SQLite's start). Removes workers without a lease and items.
+    /// Takes items of workers whose lease is over, or that are gone, and makes them READY, each with one loss more: an attempt that was lost counts as begun.
+    /// <paramref name="maxLosses"/> losses end an item as SandboxLost. <paramref name="all"/>: every lease but <paramref name="exceptWorkerId"/>'s is void (SQLite's start). Removes workers without a lease and items.
     /// </summary>
     Task<RescueResult> RescueAsync(int maxLosses, bool all, string? exceptWorkerId, CancellationToken cancellationToken);
 

@@ -41,29 +41,18 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
     public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
     {
         query = InvocationRules.Storable(query);
-        List<(string, object)> filters = [("@tenant", query.TenantId), ("@take", query.Limit + 1)];
-        if (query.FunctionName is { } function)
-        {
-            filters.Add(("@function", function));
-        }
-
-        if (query.BeforeId is { } before)
-        {
-            filters.Add(("@before", Key(InvocationId.Parse(before, nameof(query.BeforeId)))));
-        }
-
-        if (query.From is { } from)
-        {
-            filters.AddRange([("@from", from.ToUnixTimeMilliseconds()), ("@fromId", Key(InvocationId.AtLeast(from)))]);
-        }
-
-        if (query.To is { } to)
-        {
-            filters.AddRange([("@to", to.ToUnixTimeMilliseconds()), ("@toId", Key(InvocationId.Above(to)))]);
-        }
-
-        var rows = await ReadAsync(InvocationSql.List(query, nameIndex: true), reader => Rows.Read(reader, withData: false), cancellationToken, [.. filters]);
+        var rows = await ReadAsync(
+            InvocationSql.List(query, sqlite: true), reader => Rows.Read(reader, withData: false), cancellationToken,
+            [("@take", query.Limit + 1), ("@offset", query.Offset), .. Filters(query)]);
         return InvocationRules.Page(rows, query.Limit);
+    }
+
+    public async Task<int> CountAsync(InvocationQuery query, int most, CancellationToken cancellationToken)
+    {
+        query = InvocationRules.Storable(query);
+        var found = await ReadAsync(
+            InvocationSql.Count(query, sqlite: true), reader => reader.GetInt32(0), cancellationToken, [("@most", most), .. Filters(query with { BeforeId = null })]);
+        return found[0];
     }
 
     public async Task<int> PruneAsync(Retention retention, DateTimeOffset now, int pageSize, CancellationToken cancellationToken)
@@ -149,6 +138,37 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
         {
             throw SqliteFault.Translate(exception, database.Path);
         }
+    }
+
+    private static List<(string Name, object Value)> Filters(InvocationQuery query)
+    {
+        List<(string, object)> filters = [("@tenant", query.TenantId)];
+        if (query.FunctionName is { } function)
+        {
+            filters.Add(("@function", function));
+        }
+
+        if (query.Tag is { } tag)
+        {
+            filters.Add(("@tag", tag));
+        }
+
+        if (query.BeforeId is { } before)
+        {
+            filters.Add(("@before", Key(InvocationId.Parse(before, nameof(query.BeforeId)))));
+        }
+
+        if (query.From is { } from)
+        {
+            filters.AddRange([("@from", from.ToUnixTimeMilliseconds()), ("@fromId", Key(InvocationId.AtLeast(from)))]);
+        }
+
+        if (query.To is { } to)
+        {
+            filters.AddRange([("@to", to.ToUnixTimeMilliseconds()), ("@toId", Key(InvocationId.Above(to)))]);
+        }
+
+        return filters;
     }
 
     private static byte[] ReadKey(DbDataReader reader) => reader.GetFieldValue<byte[]>(0);

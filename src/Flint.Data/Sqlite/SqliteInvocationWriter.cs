@@ -1,4 +1,5 @@
 using Flint.Data.Invocations;
+using Flint.Data.Queue;
 
 namespace Flint.Data.Sqlite;
 
@@ -25,6 +26,9 @@ internal static class SqliteInvocationWriter
 
     private const string DeleteRow = $"DELETE FROM invocations WHERE tenant_id = ? AND id = ? AND {InvocationSql.Finished}";
     private const string DeleteData = "DELETE FROM invocation_data WHERE tenant_id = ? AND id = ?";
+    private const string DeleteWork = "DELETE FROM invocation_work WHERE tenant_id = ? AND id = ? RETURNING tags";
+    private const string DeleteTag = "DELETE FROM invocation_tags WHERE tenant_id = ? AND id = ? AND tag = ?";
+    private const string DeleteLetters = "DELETE FROM dead_letters WHERE tenant_id = ? AND id = ?";
 
     /// <summary>Returns how many rows were new.</summary>
     public static int Append(SqliteWriteScope scope, List<InvocationRow> rows)
@@ -69,6 +73,7 @@ internal static class SqliteInvocationWriter
                 deleteData.Bind(1, tenantId);
                 deleteData.Bind(2, id);
                 deleteData.Execute();
+                DeleteQueued(scope, tenantId, id);
                 deleted++;
                 freed += bytes;
             }
@@ -78,7 +83,40 @@ internal static class SqliteInvocationWriter
         return deleted;
     }
 
-    private static void AddToTotal(SqliteWriteScope scope, string tenantId, long bytes)
+    /// <summary>What only invocations that were queued have.</summary>
+    private static void DeleteQueued(SqliteWriteScope scope, string tenantId, byte[] id)
+    {
+        if (DeleteInput(scope, tenantId, id) is not { } tags)
+        {
+            return;
+        }
+
+        foreach (var tag in tags)
+        {
+            var deleteTag = scope.Statement(DeleteTag);
+            deleteTag.Bind(1, tenantId);
+            deleteTag.Bind(2, id);
+            deleteTag.Bind(3, tag);
+            deleteTag.Execute();
+        }
+
+        var deleteLetters = scope.Statement(DeleteLetters);
+        deleteLetters.Bind(1, tenantId);
+        deleteLetters.Bind(2, id);
+        deleteLetters.Execute();
+    }
+
+    /// <summary>Returns its tags, or null when it was never queued.</summary>
+    private static IReadOnlyList<string>? DeleteInput(SqliteWriteScope scope, string tenantId, byte[] id)
+    {
+        var deleteWork = scope.Statement(DeleteWork);
+        deleteWork.Bind(1, tenantId);
+        deleteWork.Bind(2, id);
+        using var rows = deleteWork.Rows();
+        return rows.Next() ? TagText.Parse(rows.TextOrNull(0)) : null;
+    }
+
+    internal static void AddToTotal(SqliteWriteScope scope, string tenantId, long bytes)
     {
         if (bytes != 0)
         {

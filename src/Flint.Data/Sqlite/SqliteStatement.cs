@@ -85,25 +85,37 @@ internal sealed class SqliteStatement : IDisposable
     {
         try
         {
-            int code;
-            do
+            while (Step())
             {
-                code = raw.sqlite3_step(_statement);
-            }
-            while (code == raw.SQLITE_ROW);
-
-            if (code != raw.SQLITE_DONE)
-            {
-                Check(code);
             }
 
             return raw.sqlite3_changes(_connection);
         }
         finally
         {
-            raw.sqlite3_reset(_statement);
-            raw.sqlite3_clear_bindings(_statement);
+            Reset();
         }
+    }
+
+    /// <summary>Runs it row by row; disposing the result makes it ready for the next use. One at a time.</summary>
+    public SqliteRows Rows() => new(this, _statement);
+
+    /// <summary>False when there is no further row.</summary>
+    internal bool Step()
+    {
+        var code = raw.sqlite3_step(_statement);
+        if (code is not (raw.SQLITE_ROW or raw.SQLITE_DONE))
+        {
+            Check(code);
+        }
+
+        return code == raw.SQLITE_ROW;
+    }
+
+    internal void Reset()
+    {
+        raw.sqlite3_reset(_statement);
+        raw.sqlite3_clear_bindings(_statement);
     }
 
     public void Dispose() => _statement.Dispose();

@@ -151,6 +151,11 @@ public abstract class InvocationConformance : StoreConformance
         await ListsAsync(new() { TenantId = "default", From = at.AddSeconds(2), To = at.AddSeconds(4) }, other, failed);
         await ListsAsync(new() { TenantId = "default", BeforeId = other.Id }, failed, cold);
         await ListsAsync(new() { TenantId = "default", BeforeId = other.Id, Status = "FAILED", FunctionName = "hello", From = at, To = at.AddDays(1), ColdStart = false }, failed);
+        await ListsAsync(new() { TenantId = "default", Mode = "sync", Status = "FAILED" }, failed);
+        await ListsAsync(new() { TenantId = "default", Mode = "job" });
+        await ListsAsync(new() { TenantId = "default", Tag = "'; DROP" });
+        await ListsAsync(new() { TenantId = "default", Offset = 3 }, cold);
+        await ListsAsync(new() { TenantId = "default", Offset = 1, Limit = 2 }, other, failed);
         await ListsAsync(new() { TenantId = "default", FunctionName = "'; DROP TABLE invocations; --" });
     }
 
@@ -159,8 +164,11 @@ public abstract class InvocationConformance : StoreConformance
     [InlineData(1001, null, null)]
     [InlineData(10, "DONE' OR 1=1 --", null)]
     [InlineData(10, null, "not-an-id")]
-    public async Task A_bad_query_is_refused(int limit, string? status, string? before) => await Should.ThrowAsync<ArgumentException>(
-        () => Invocations.ListAsync(new() { TenantId = "default", Limit = limit, Status = status, BeforeId = before }, default));
+    [InlineData(10, null, null, "job' --")]
+    [InlineData(10, null, null, null, -1)]
+    [InlineData(10, null, null, null, 100_001)]
+    public async Task A_bad_query_is_refused(int limit, string? status, string? before, string? mode = null, int offset = 0) => await Should.ThrowAsync<ArgumentException>(
+        () => Invocations.ListAsync(new() { TenantId = "default", Limit = limit, Status = status, BeforeId = before, Mode = mode, Offset = offset }, default));
 
     [Fact]
     public async Task A_full_last_page_has_no_more()

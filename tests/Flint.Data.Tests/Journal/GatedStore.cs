@@ -88,7 +88,7 @@ internal sealed class GatedStore : IInvocationStore
     public async Task<InvocationPage> ListAsync(InvocationQuery query, CancellationToken cancellationToken)
     {
         var found = Rows.Where(row => InvocationRules.Matches(query, row)).OrderByDescending(row => row.Id, StringComparer.Ordinal)
-            .Take(query.Limit + 1).Select(InvocationRules.ForList).ToList();
+            .Skip(query.Offset).Take(query.Limit + 1).Select(InvocationRules.ForList).ToList();
         await AfterListing();
         return InvocationRules.Page(found, query.Limit);
     }

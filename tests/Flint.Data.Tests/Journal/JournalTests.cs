@@ -426,6 +426,24 @@ public sealed class JournalTests : IAsyncDisposable
         (await Journal.ListAsync(new() { TenantId = row.TenantId }, default)).Rows.ShouldHaveSingleItem().Id.ShouldBe(row.Id);
     }
 
+    [Fact]
+    public async Task Pages_by_number_are_those_of_store_and_buffer_together()
+    {
+        var rows = Rows.Invocations(30);
+        // Buffered: the newest five, and some between what is stored.
+        static bool Buffered(int i) => i is >= 25 or 3 or 4 or 11;
+        _store.Keep(rows.Where((_, i) => !Buffered(i)));
+        await RecordAsync([.. rows.Where((_, i) => Buffered(i))]);
+
+        var all = rows.Select(row => row.Id).Reverse().ToList();
+        for (var offset = 0; offset <= 31; offset++)
+        {
+            var page = await Journal.ListAsync(new() { TenantId = "default", Offset = offset, Limit = 4 }, default);
+            page.Rows.Select(row => row.Id).ShouldBe(all.Skip(offset).Take(4), $"offset {offset}");
+            page.HasMore.ShouldBe(offset + 4 < 30, $"offset {offset}");
+        }
+    }
+
     private async Task ListsAsync(InvocationQuery query, params InvocationRow[] expected) =>
         (await Journal.ListAsync(query, default)).Rows.Select(row => row.Id).ShouldBe(expected.Select(row => row.Id), query.ToString());
 

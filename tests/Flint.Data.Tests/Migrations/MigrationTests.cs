@@ -57,6 +57,7 @@ public abstract class MigrationTests : IAsyncLifetime
             (await store.Catalog.ReadAsync((db, token) => db.Aliases.CountAsync(token), default)).ShouldBe(2);
             var page = await store.Invocations.ListAsync(new() { TenantId = "default" }, default);
             page.Rows.Count.ShouldBe(4);
+            page.Rows.ShouldAllBe(row => row.Attempts == 1 && row.WorkJson == null && row.Tags.Count == 0 && row.RunAt == null);
             (await store.Invocations.GetAsync("default", page.Rows[3].Id, default))!.Result!.Value.ToArray().ShouldBe("true"u8.ToArray());
             (await store.Invocations.ListAsync(new() { TenantId = "default", ColdStart = true }, default)).Rows.ShouldHaveSingleItem();
             (await SchemaText.LinesAsync(Connection, "SELECT tenant_id || ' ' || data_bytes FROM invocation_totals")).ShouldBe(["default 26"]);
@@ -76,7 +77,7 @@ public abstract class MigrationTests : IAsyncLifetime
 
         await using var again = await TestStore.OpenAsync(Options);
         await again.Database.MigrateAsync(default);
-        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index", "0003_data_bytes", "0004_start_and_network"]);
+        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index", "0003_data_bytes", "0004_start_and_network", "0005_queue"]);
     }
 
     [Fact]
@@ -86,9 +87,9 @@ public abstract class MigrationTests : IAsyncLifetime
         {
         }
 
-        await ExecuteAsync("INSERT INTO schema_version SELECT 5, '0005_future', 'x', applied_at FROM schema_version WHERE version = 1");
+        await ExecuteAsync("INSERT INTO schema_version SELECT 6, '0006_future', 'x', applied_at FROM schema_version WHERE version = 1");
         var fault = await Should.ThrowAsync<SchemaException>(() => TestStore.OpenAsync(Options));
-        fault.Message.ShouldContain("schema version 5, but this Flint knows versions up to 4");
+        fault.Message.ShouldContain("schema version 6, but this Flint knows versions up to 5");
     }
 
     [Fact]

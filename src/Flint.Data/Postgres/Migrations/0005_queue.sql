@@ -2,11 +2,20 @@
 ALTER TABLE invocations ADD COLUMN attempts integer NOT NULL DEFAULT 1;
 -- Jobs are listed by themselves; no other invocation pays for it.
 CREATE INDEX ix_invocations_jobs ON invocations (tenant_id, id) WHERE mode = 'job';
--- How it was enqueued (JSON), a job's code, what became of each attempt (JSON), and its tags (JSON array).
-ALTER TABLE invocation_data ADD COLUMN work text;
+-- What became of each attempt (JSON).
 ALTER TABLE invocation_data ADD COLUMN attempts text;
-ALTER TABLE invocation_data ADD COLUMN tags text;
-ALTER TABLE invocation_data ADD COLUMN source bytea;
+
+-- What a queued invocation was enqueued with: how to run it (JSON), tags (JSON array), a job's code, payload. Written once: invocation_data has what
+-- came of it, so that its end leaves no dead row here.
+CREATE TABLE invocation_work (
+    tenant_id text COLLATE "C" NOT NULL,
+    id        uuid NOT NULL,
+    work      text NOT NULL,
+    tags      text,
+    source    bytea,
+    payload   bytea,
+    PRIMARY KEY (tenant_id, id)
+);
 
 -- Rows live for as long as the backlog: many die, so that the vacuum must come early, and pages keep room for updates in place.
 CREATE TABLE queue (
@@ -86,3 +95,5 @@ CREATE TABLE dead_letters (
     added_at      timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, list, id)
 );
+-- Retention finds the entries of what it deletes.
+CREATE INDEX ix_dead_letters_invocation ON dead_letters (tenant_id, id);

@@ -2,11 +2,20 @@
 ALTER TABLE invocations ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
 -- Jobs are listed by themselves; no other invocation pays for it.
 CREATE INDEX ix_invocations_jobs ON invocations (tenant_id, id) WHERE mode = 'job';
--- How it was enqueued (JSON), a job's code, what became of each attempt (JSON), and its tags (JSON array).
-ALTER TABLE invocation_data ADD COLUMN work TEXT;
+-- What became of each attempt (JSON).
 ALTER TABLE invocation_data ADD COLUMN attempts TEXT;
-ALTER TABLE invocation_data ADD COLUMN tags TEXT;
-ALTER TABLE invocation_data ADD COLUMN source BLOB;
+
+-- What a queued invocation was enqueued with: how to run it (JSON), tags (JSON array), a job's code, payload. Written once: invocation_data has what
+-- came of it, so that its end copies no payload. Small columns first, as lists read them.
+CREATE TABLE invocation_work (
+    tenant_id TEXT NOT NULL,
+    id        BLOB NOT NULL,
+    work      TEXT NOT NULL,
+    tags      TEXT,
+    source    BLOB,
+    payload   BLOB,
+    PRIMARY KEY (tenant_id, id)
+) STRICT;
 
 CREATE TABLE queue (
     tenant_id  TEXT    NOT NULL,
@@ -85,3 +94,5 @@ CREATE TABLE dead_letters (
     added_at      INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, list, id)
 ) STRICT, WITHOUT ROWID;
+-- Retention finds the entries of what it deletes.
+CREATE INDEX ix_dead_letters_invocation ON dead_letters (tenant_id, id);
