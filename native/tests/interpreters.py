@@ -81,8 +81,7 @@ class Function(Snapshot):
         assert self.stream.next()[0] == READY
         self.stream.send(1, json.dumps({
             "handler": "main.handler", "taskRoot": "/var/task", "functionName": "f", "functionVersion": "1", "invokedFunctionArn": "a", "memoryMb": 512,
-            "maxResultBytes": 1 << 20, "environment": profile(language)["environment"], "snapshot": True, "call": "handler",
-            "globals": "full"}).encode())
+            "maxResultBytes": 1 << 20, "environment": profile(language)["environment"], "snapshot": True}).encode())
         kind, body = self.stream.next()
         assert kind == INIT_OK, (hex(kind), body)
 

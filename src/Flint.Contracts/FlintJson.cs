@@ -3,6 +3,7 @@ using Flint.Contracts.Errors;
 using Flint.Contracts.Functions;
 using Flint.Contracts.Host;
 using Flint.Contracts.Invocations;
+using Flint.Contracts.Workers;
 
 namespace Flint.Contracts;
 
@@ -30,6 +31,9 @@ namespace Flint.Contracts;
 [JsonSerializable(typeof(InvocationRecord))]
 [JsonSerializable(typeof(RuntimesView))]
 [JsonSerializable(typeof(HealthView))]
+[JsonSerializable(typeof(WorkersView))]
+[JsonSerializable(typeof(WorkerView))]
+[JsonSerializable(typeof(FunctionQueueView))]
 [JsonSerializable(typeof(Problem))]
 [JsonSerializable(typeof(Dictionary<string, string>))]
 public sealed partial class FlintJson : JsonSerializerContext;

@@ -10,7 +10,11 @@ const OWN_DIRECTORY = path.dirname(__dirname) + path.sep;
 /** The function. Throws Fault for what Lambda has codes for, and whatever the module throws while it is run. */
 async function load(taskRoot, handler) {
   const { directory, moduleName, exportPath } = split(handler);
-  enter(taskRoot);
+  try {
+    process.chdir(taskRoot);
+  } catch {
+    // The file's absence is reported below, by its name.
+  }
   let userModule;
   try {
     userModule = await loadModule(taskRoot, directory, moduleName);
@@ -28,14 +32,6 @@ async function load(taskRoot, handler) {
     throw new Fault('HandlerNotFound', 'Runtime.HandlerNotFound', `${handler} is not a function`);
   }
   return found;
-}
-
-function enter(taskRoot) {
-  try {
-    process.chdir(taskRoot);
-  } catch {
-    // The file's absence is reported, by its name.
-  }
 }
 
 function split(handler) {
@@ -118,4 +114,4 @@ function isOwnLine(line) {
   return line.includes(OWN_DIRECTORY) || line.includes('node:internal/modules/');
 }
 
-module.exports = { load, enter, split, isFile, isModuleScope, isOwnLine, loadFault };
+module.exports = { load };

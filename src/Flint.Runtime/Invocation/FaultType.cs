@@ -45,6 +45,8 @@ public enum FaultType
     Cancelled,
     /// <summary>It had not begun when its time to live ran out.</summary>
     Expired,
+    /// <summary>The function, version or alias that was queued is gone; it did not run.</summary>
+    FunctionNotFound,
 }
 
 /// <summary>Who is at fault; decides the HTTP status, the log level and whether a retry can help.</summary>
@@ -56,7 +58,7 @@ public static class FaultTypes
     public static FaultOwner Owner(this FaultType type) => type switch
     {
         FaultType.SandboxLost or FaultType.EngineUnavailable => FaultOwner.Platform,
-        FaultType.Throttled or FaultType.InvalidPayload or FaultType.Cancelled or FaultType.Expired => FaultOwner.Caller,
+        FaultType.Throttled or FaultType.InvalidPayload or FaultType.Cancelled or FaultType.Expired or FaultType.FunctionNotFound => FaultOwner.Caller,
         _ => FaultOwner.Function,
     };
 }

@@ -24,6 +24,7 @@ internal static class ProblemMapping
         ["alias_not_found"] = 404,
         ["qualifier_not_found"] = 404,
         ["invocation_not_found"] = 404,
+        ["worker_not_found"] = 404,
         ["method_not_allowed"] = 405,
         ["request_timeout"] = 408,
         ["function_exists"] = 409,

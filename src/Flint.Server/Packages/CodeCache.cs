@@ -9,6 +9,9 @@ namespace Flint.Server.Packages;
 /// </summary>
 internal sealed partial class CodeCache
 {
+    /// <summary>What begins so is not the cache's own: jobs' code, which JobCode keeps and removes.</summary>
+    public const string JobPrefix = "job-";
+
     private readonly string _root;
     private readonly string _scratch;
     private readonly IBlobStore _blobs;
@@ -32,6 +35,9 @@ internal sealed partial class CodeCache
 
     /// <summary>The folder whose children are packages.</summary>
     public string Root => _root;
+
+    /// <summary>For what is not complete yet, or about to be removed: on the same file system as <see cref="Root"/>, and empty after <see cref="Start"/>.</summary>
+    public string Scratch => _scratch;
 
     private sealed class Entry(Task ready, DateTimeOffset used)
     {
@@ -91,7 +97,7 @@ internal sealed partial class CodeCache
     {
         var oldest = _time.GetUtcNow() - TimeSpan.FromMinutes(_limits.UnusedCodeMinutes);
         var removed = 0;
-        foreach (var directory in Directory.EnumerateDirectories(_root).Where(path => Path.GetFileName(path)[0] != '.').ToArray())
+        foreach (var directory in Directory.EnumerateDirectories(_root).Where(IsPackage).ToArray())
         {
             cancellationToken.ThrowIfCancellationRequested();
             if (TakeAway(directory, oldest, inUse.Contains(directory)) is { } grave)
@@ -103,6 +109,9 @@ internal sealed partial class CodeCache
 
         return removed;
     }
+
+    private static bool IsPackage(string path) =>
+        Path.GetFileName(path.AsSpan()) is var name && name[0] != '.' && !name.StartsWith(JobPrefix, StringComparison.Ordinal);
 
     private string? TakeAway(string directory, DateTimeOffset oldest, bool inUse)
     {

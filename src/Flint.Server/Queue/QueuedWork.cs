@@ -94,8 +94,9 @@ internal sealed record Destination
 }
 
 /// <summary>One attempt as the record tells of it.</summary>
+/// <param name="Refusals">How often it was put off before it ran (a throttle, no engine): such a try does not count as an attempt.</param>
 internal sealed record AttemptNote(
-    int Number, DateTimeOffset StartedAt, DateTimeOffset? CompletedAt, string Status, string? ErrorType, string? ErrorMessage, string? Worker, double? DurationMs);
+    int Number, DateTimeOffset StartedAt, DateTimeOffset? CompletedAt, string Status, string? ErrorType, string? ErrorMessage, string? Worker, double? DurationMs, int Refusals = 0);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(QueuedWork))]

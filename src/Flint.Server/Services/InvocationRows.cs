@@ -1,4 +1,5 @@
 using Flint.Data.Invocations;
+using Flint.Data.Queue;
 using Flint.Runtime.Guest;
 using Flint.Runtime.Invocation;
 using Flint.Runtime.Sandboxing;
@@ -11,32 +12,56 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
     /// <summary>Absent, which is not empty: a null array would become empty memory.</summary>
     private static ReadOnlyMemory<byte>? Nothing => null;
 
-    public InvocationRow Make(CatalogEntry entry, string id, string? qualifier, byte[] payload, DateTimeOffset createdAt, InvocationOutcome outcome)
+    /// <summary>Of a synchronous invocation.</summary>
+    public InvocationRow Make(CatalogEntry entry, string id, string? qualifier, byte[] payload, DateTimeOffset createdAt, InvocationOutcome outcome) =>
+        Make(
+            new Subject(entry.Spec.TenantId, id, entry.Spec.FunctionId, entry.Spec.Name, entry.Spec.Version, qualifier, "sync", createdAt, entry.Spec),
+            KeepsPayload(StatusName(outcome.Status), payload.Length) ? payload : Nothing,
+            outcome);
+
+    /// <summary>Of what was queued. The store has its payload already, and its identity: that of a job is not what the dispatcher saw.</summary>
+    /// <param name="spec">What ran; null when it did not come so far, and for a delivery.</param>
+    public InvocationRow Make(ClaimedItem item, FunctionSpec? spec, InvocationOutcome outcome) =>
+        Make(
+            new Subject(
+                item.TenantId, item.Id, item.FunctionId, item.FunctionName, item.Mode is "job" or "delivery" || spec is null ? item.Version : spec.Version, item.Qualifier, item.Mode,
+                item.CreatedAt, spec),
+            Nothing,
+            outcome);
+
+    public bool KeepsPayload(string status, int size) =>
+        size <= history.MaxPayloadBytes
+        && (history.PayloadMode == PayloadMode.All || (history.PayloadMode == PayloadMode.Failed && status != "COMPLETED"));
+
+    /// <summary>Whose record it is.</summary>
+    private readonly record struct Subject(
+        string TenantId, string Id, string FunctionId, string FunctionName, string Version, string? Qualifier, string Mode, DateTimeOffset CreatedAt, FunctionSpec? Spec);
+
+    private InvocationRow Make(in Subject subject, ReadOnlyMemory<byte>? payload, InvocationOutcome outcome)
     {
-        var spec = entry.Spec;
         var reached = outcome.SandboxId is not null;
         return new InvocationRow
         {
-            TenantId = spec.TenantId,
-            Id = id,
-            FunctionId = spec.FunctionId,
-            FunctionName = spec.Name,
-            Version = spec.Version,
-            Qualifier = qualifier,
-            Mode = "sync",
+            TenantId = subject.TenantId,
+            Id = subject.Id,
+            FunctionId = subject.FunctionId,
+            FunctionName = subject.FunctionName,
+            Version = subject.Version,
+            Qualifier = subject.Qualifier,
+            Mode = subject.Mode,
             Status = StatusName(outcome.Status),
             ErrorType = outcome.Error is { } error ? FaultName(error.Type) : null,
             ErrorJson = outcome.Error is null ? null : ErrorJson(outcome.Error),
-            CreatedAt = Times.ToMilliseconds(createdAt),
+            CreatedAt = Times.ToMilliseconds(subject.CreatedAt),
             StartedAt = outcome.StartedAt == default ? null : Times.ToMilliseconds(outcome.StartedAt),
             CompletedAt = Times.ToMilliseconds(outcome.CompletedAt),
             DurationMs = Round(outcome.Duration),
             InitDurationMs = outcome.InitDuration is { } init ? Round(init) : null,
             BilledMs = outcome.BilledMs,
-            MemoryMb = spec.MemoryMb,
+            MemoryMb = subject.Spec?.MemoryMb ?? 0,
             PeakMemoryBytes = outcome.PeakMemoryBytes,
             ColdStart = reached ? outcome.ColdStart : null,
-            Engine = spec.Engine,
+            Engine = subject.Spec?.Engine,
             StartMode = outcome.Start switch
             {
                 null => null,
@@ -45,8 +70,8 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
             },
             StartReason = outcome.StartReason,
             SandboxId = outcome.SandboxId,
-            Unenforced = engines.Unenforced(spec.Engine),
-            Payload = Keeps(outcome.Status, payload.Length) ? payload : Nothing,
+            Unenforced = subject.Spec is { } spec ? engines.Unenforced(spec.Engine) : null,
+            Payload = payload,
             Result = outcome.Status == InvocationStatus.Completed ? outcome.Result : Nothing,
             Log = outcome.Log.Lines.Count == 0 ? Nothing : LogJson(outcome.Log),
             LogDroppedLines = outcome.Log.DroppedLines,
@@ -60,10 +85,6 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
         LogStream.Stderr => "stderr",
         _ => "platform",
     };
-
-    private bool Keeps(InvocationStatus status, int size) =>
-        size <= history.MaxPayloadBytes
-        && (history.PayloadMode == PayloadMode.All || (history.PayloadMode == PayloadMode.Failed && status != InvocationStatus.Completed));
 
     private string ErrorJson(InvocationError error)
     {
@@ -119,9 +140,9 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
         }
     }
 
-    private static double Round(TimeSpan time) => Math.Round(time.TotalMilliseconds, 3);
+    public static double Round(TimeSpan time) => Math.Round(time.TotalMilliseconds, 3);
 
-    private static string StatusName(InvocationStatus status) => status switch
+    public static string StatusName(InvocationStatus status) => status switch
     {
         InvocationStatus.Completed => "COMPLETED",
         InvocationStatus.Failed => "FAILED",
@@ -130,5 +151,5 @@ internal sealed class InvocationRows(JsonBuffers buffers, HistoryOptions history
         _ => "PENDING",
     };
 
-    private static string FaultName(FaultType type) => Enum.GetName(type) ?? nameof(FaultType.Unhandled);
+    public static string FaultName(FaultType type) => Enum.GetName(type) ?? nameof(FaultType.Unhandled);
 }
