@@ -3,6 +3,7 @@ using Flint.Contracts.Errors;
 using Flint.Contracts.Functions;
 using Flint.Contracts.Host;
 using Flint.Contracts.Invocations;
+using Flint.Contracts.Jobs;
 using Flint.Contracts.Workers;
 
 namespace Flint.Contracts;
@@ -29,6 +30,11 @@ namespace Flint.Contracts;
 [JsonSerializable(typeof(Page<AliasView>))]
 [JsonSerializable(typeof(Page<InvocationRecord>))]
 [JsonSerializable(typeof(InvocationRecord))]
+[JsonSerializable(typeof(SubmitJobRequest))]
+[JsonSerializable(typeof(IReadOnlyList<SubmitJobRequest>))]
+[JsonSerializable(typeof(JobRecord))]
+[JsonSerializable(typeof(JobPage))]
+[JsonSerializable(typeof(BulkJobsAnswer))]
 [JsonSerializable(typeof(RuntimesView))]
 [JsonSerializable(typeof(HealthView))]
 [JsonSerializable(typeof(WorkersView))]

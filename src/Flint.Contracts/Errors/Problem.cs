@@ -21,6 +21,8 @@ public sealed record Problem
     public string? Entry { get; init; }
     /// <summary>The invocation that did not run, where it left a record.</summary>
     public string? InvocationId { get; init; }
+    /// <summary>The status of the job or invocation, where that is why the request was refused.</summary>
+    public string? InvocationStatus { get; init; }
     /// <summary>Only with status 500: finds the server's log entry.</summary>
     public string? CorrelationId { get; init; }
 }

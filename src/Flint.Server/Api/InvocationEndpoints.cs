@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Flint.Contracts;
 using Flint.Contracts.Invocations;
+using Flint.Data.Invocations;
 using Flint.Server.Services;
 
 namespace Flint.Server.Api;
@@ -82,7 +83,12 @@ internal static class InvocationEndpoints
 
     private static async Task<IResult> LogsAsync(InvocationHistory history, string id, CancellationToken cancellationToken)
     {
-        var row = await history.GetAsync(Tenants.Default, id, cancellationToken);
+        return LogText(await history.GetAsync(Tenants.Default, id, cancellationToken));
+    }
+
+    /// <summary>The log as text, a line an event.</summary>
+    public static IResult LogText(InvocationRow row)
+    {
         var text = new StringBuilder();
         foreach (var (time, stream, line) in LogLines.Read(row.Log ?? ReadOnlyMemory<byte>.Empty))
         {

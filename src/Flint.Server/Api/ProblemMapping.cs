@@ -25,17 +25,21 @@ internal static class ProblemMapping
         ["qualifier_not_found"] = 404,
         ["invocation_not_found"] = 404,
         ["worker_not_found"] = 404,
+        ["job_not_found"] = 404,
         ["method_not_allowed"] = 405,
         ["request_timeout"] = 408,
         ["function_exists"] = 409,
         ["alias_exists"] = 409,
         ["version_in_use"] = 409,
         ["publish_conflict"] = 409,
+        ["job_finished"] = 409,
+        ["idempotency_conflict"] = 409,
         ["revision_mismatch"] = 412,
         ["code_mismatch"] = 412,
         ["body_too_large"] = 413,
         ["payload_too_large"] = 413,
         ["zip_too_large"] = 413,
+        ["code_too_large"] = 413,
         ["unsupported_media_type"] = 415,
         ["host_not_allowed"] = 421,
         ["throttled"] = 429,
@@ -47,7 +51,7 @@ internal static class ProblemMapping
     };
 
     public static Problem From(RefusedException refused) =>
-        Make(refused.Code, refused.Message) with { Field = refused.Field, Entry = refused.Entry, Limit = refused.Limit, Knob = refused.Knob };
+        Make(refused.Code, refused.Message) with { Field = refused.Field, Entry = refused.Entry, Limit = refused.Limit, Knob = refused.Knob, InvocationStatus = refused.Status };
 
     public static Problem Make(string code, string detail)
     {

@@ -44,17 +44,7 @@ internal static class RecordWriter
             json.WriteString("engine"u8, row.Engine);
         }
 
-        if (row.Unenforced is not null)
-        {
-            json.WriteStartArray("unenforced"u8);
-            foreach (var limit in row.Unenforced.Split(','))
-            {
-                json.WriteStringValue(limit);
-            }
-
-            json.WriteEndArray();
-        }
-
+        WriteUnenforced(json, row);
         WriteNumbers(json, row);
         WriteTime(json, "createdAt"u8, row.CreatedAt);
         WriteTime(json, "startedAt"u8, row.StartedAt);
@@ -65,6 +55,33 @@ internal static class RecordWriter
             json.WriteRawValue(row.ErrorJson, skipInputValidation: true);
         }
 
+        WriteTruncated(json, row);
+    }
+
+    public static void WriteUnenforced(Utf8JsonWriter json, InvocationRow row)
+    {
+        if (row.Unenforced is not null)
+        {
+            json.WriteStartArray("unenforced"u8);
+            foreach (var limit in row.Unenforced.Split(','))
+            {
+                json.WriteStringValue(limit);
+            }
+
+            json.WriteEndArray();
+        }
+    }
+
+    public static void WritePeakMemory(Utf8JsonWriter json, InvocationRow row)
+    {
+        if (row.PeakMemoryBytes is { } peak)
+        {
+            json.WriteNumber("peakMemoryMb"u8, Math.Round(peak / BytesPerMb, 2));
+        }
+    }
+
+    public static void WriteTruncated(Utf8JsonWriter json, InvocationRow row)
+    {
         if (row.LogDroppedLines > 0)
         {
             json.WriteStartObject("logsTruncated"u8);
@@ -92,9 +109,11 @@ internal static class RecordWriter
     private static void WriteMilliseconds(Utf8JsonWriter json, ReadOnlySpan<byte> name, TimeSpan time) =>
         json.WriteNumber(name, Math.Round(time.TotalMilliseconds, 3));
 
-    public static void WriteLogs(Utf8JsonWriter json, InvocationRow row)
+    public static void WriteLogs(Utf8JsonWriter json, InvocationRow row) => WriteLogs(json, row, "logs"u8);
+
+    public static void WriteLogs(Utf8JsonWriter json, InvocationRow row, ReadOnlySpan<byte> member)
     {
-        json.WriteStartArray("logs"u8);
+        json.WriteStartArray(member);
         foreach (var line in LogLines.Read(row.Log ?? ReadOnlyMemory<byte>.Empty))
         {
             json.WriteStartObject();
@@ -148,13 +167,10 @@ internal static class RecordWriter
         }
 
         json.WriteNumber("memoryMb"u8, row.MemoryMb);
-        if (row.PeakMemoryBytes is { } peak)
-        {
-            json.WriteNumber("peakMemoryMb"u8, Math.Round(peak / BytesPerMb, 2));
-        }
+        WritePeakMemory(json, row);
     }
 
-    private static void WriteTime(Utf8JsonWriter json, ReadOnlySpan<byte> name, DateTimeOffset? time)
+    public static void WriteTime(Utf8JsonWriter json, ReadOnlySpan<byte> name, DateTimeOffset? time)
     {
         if (time is { } value)
         {

@@ -37,6 +37,8 @@ internal sealed class FlintConfiguration
         ["Flint:Http"] = Flint.Http,
         ["Flint:History"] = Flint.History,
         ["Flint:Packages"] = Flint.Packages,
+        ["Flint:Jobs"] = Flint.Jobs,
+        ["Flint:Queue"] = Flint.Queue,
     };
 
     public static FlintConfiguration Defaults { get; } = new(new FlintOptions().DataPath);
@@ -54,7 +56,7 @@ internal sealed class FlintConfiguration
             problems.Add("Kestrel: this section could open further addresses; Flint takes them from --urls alone.");
         }
 
-        problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()).Concat(read.Egress.Validate()));
+        problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()).Concat(read.Egress.Validate()).Concat(read.Flint.Jobs.Validate()));
         return problems.Count == 0 ? read : throw new ConfigurationException([.. problems.Distinct()]);
     }
 

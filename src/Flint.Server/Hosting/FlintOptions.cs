@@ -1,5 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Flint.Server.Packages;
+using Flint.Server.Queue;
+using Flint.Server.Queue.Jobs;
 using Flint.Server.Services;
 
 namespace Flint.Server.Hosting;
@@ -18,6 +20,8 @@ public sealed class FlintOptions
     public HttpOptions Http { get; set; } = new();
     public HistoryOptions History { get; set; } = new();
     public PackagesOptions Packages { get; set; } = new();
+    public JobOptions Jobs { get; set; } = new();
+    public QueueOptions Queue { get; set; } = new();
 }
 
 /// <summary>Bounds on what functions may ask for.</summary>

@@ -42,6 +42,12 @@ internal static partial class ServerHost
         app.MapAliases();
         InvokeEndpoint.Map(app);
         app.MapInvocations();
+        if (app.Services.GetRequiredService<IServiceProviderIsService>().IsService(typeof(Data.Queue.IQueueStore)))
+        {
+            SubmitJobEndpoint.Map(app);
+            app.MapJobs();
+        }
+
         app.MapHost();
         app.MapOpenApi("/openapi/{documentName}.json");
         return app;

@@ -8,6 +8,8 @@ using Flint.Runtime.Loops;
 using Flint.Server.Api;
 using Flint.Server.Observability;
 using Flint.Server.Packages;
+using Flint.Server.Queue;
+using Flint.Server.Queue.Jobs;
 using Flint.Server.Security;
 using Flint.Server.Services;
 using Microsoft.Extensions.Options;
@@ -25,6 +27,8 @@ internal static class ServerServices
         services.AddSingleton(configuration.Flint.Http);
         services.AddSingleton(configuration.Flint.History);
         services.AddSingleton(configuration.Flint.Packages);
+        services.AddSingleton(configuration.Flint.Jobs);
+        services.AddSingleton(configuration.Flint.Queue);
         services.AddSingleton(configuration.Limits);
         services.AddSingleton(Options.Create(configuration.Limits));
         services.AddSingleton(Options.Create(configuration.Sandbox));
@@ -37,6 +41,7 @@ internal static class ServerServices
             AnswersInline = SocketThreads.AreInline,
         });
         services.AddFunctions(configuration);
+        services.AddJobs();
         services.AddHttpApi(configuration);
     }
 
@@ -67,6 +72,19 @@ internal static class ServerServices
         services.AddSingleton<BackgroundLoop>(provider => provider.GetRequiredService<CodePruner>());
         services.AddHostedService(provider => provider.GetRequiredService<HistoryPruner>());
         services.AddHostedService(provider => provider.GetRequiredService<CodePruner>());
+    }
+
+    private static void AddJobs(this IServiceCollection services)
+    {
+        services.AddSingleton<InvocationIds>();
+        services.AddSingleton<QueueWriter>();
+        services.AddSingleton<QueueRoom>();
+        services.AddSingleton<FinishWaits>();
+        services.AddSingleton<JobRequestReader>();
+        services.AddSingleton<JobPackages>();
+        services.AddSingleton<JobRules>();
+        services.AddSingleton<JobService>();
+        services.AddSingleton<JobLists>();
     }
 
     private static void AddHttpApi(this IServiceCollection services, FlintConfiguration configuration)

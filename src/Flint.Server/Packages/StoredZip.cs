@@ -3,32 +3,49 @@ using System.Text;
 
 namespace Flint.Server.Packages;
 
-/// <summary>Packs one source file so that equal input makes equal bytes on every machine and version: stored, no time, no owner.</summary>
+/// <summary>Packs source files so that equal input makes equal bytes on every machine and version: stored, no time, no owner.</summary>
 internal static class StoredZip
 {
-    public static byte[] Pack(string path, ReadOnlySpan<byte> content)
+    private const int LocalSize = 30;
+    private const int CentralSize = 46;
+    private const int EndSize = 22;
+
+    public static byte[] Pack(string path, ReadOnlyMemory<byte> content) => Pack([new(path, content)]);
+
+    /// <summary>At most 65534 files, in the order given.</summary>
+    public static byte[] Pack(IReadOnlyList<KeyValuePair<string, ReadOnlyMemory<byte>>> files)
     {
-        var name = Encoding.UTF8.GetBytes(path);
-        var crc = ZipContent.Crc32(content);
-        var zip = new byte[30 + name.Length + content.Length + 46 + name.Length + 22];
-        var local = zip.AsSpan();
-        WriteHeader(local, 0x04034b50, 4, name, content.Length, crc);
-        name.CopyTo(local[30..]);
-        content.CopyTo(local[(30 + name.Length)..]);
+        var names = files.Select(file => Encoding.UTF8.GetBytes(file.Key)).ToArray();
+        var centralOffset = names.Sum(name => LocalSize + name.Length) + files.Sum(file => file.Value.Length);
+        var centralLength = names.Sum(name => CentralSize + name.Length);
+        var zip = new byte[centralOffset + centralLength + EndSize];
+        var (at, centralAt) = (0, centralOffset);
+        for (var i = 0; i < files.Count; i++)
+        {
+            var name = names[i];
+            var content = files[i].Value.Span;
+            var crc = ZipContent.Crc32(content);
+            var central = zip.AsSpan(centralAt);
+            // Made by version 2.0 on Unix; a regular file, 0644.
+            WriteHeader(central, 0x02014b50, 6, name, content.Length, crc);
+            BinaryPrimitives.WriteUInt16LittleEndian(central[4..], 3 << 8 | 20);
+            BinaryPrimitives.WriteUInt32LittleEndian(central[38..], 0x81A4u << 16);
+            BinaryPrimitives.WriteUInt32LittleEndian(central[42..], (uint)at);
+            name.CopyTo(central[CentralSize..]);
+            centralAt += CentralSize + name.Length;
 
-        var centralOffset = 30 + name.Length + content.Length;
-        var central = zip.AsSpan(centralOffset);
-        // Made by version 2.0 on Unix; a regular file, 0644.
-        WriteHeader(central, 0x02014b50, 6, name, content.Length, crc);
-        BinaryPrimitives.WriteUInt16LittleEndian(central[4..], 3 << 8 | 20);
-        BinaryPrimitives.WriteUInt32LittleEndian(central[38..], 0x81A4u << 16);
-        name.CopyTo(central[46..]);
+            var local = zip.AsSpan(at);
+            WriteHeader(local, 0x04034b50, 4, name, content.Length, crc);
+            name.CopyTo(local[LocalSize..]);
+            content.CopyTo(local[(LocalSize + name.Length)..]);
+            at += LocalSize + name.Length + content.Length;
+        }
 
-        var end = zip.AsSpan(centralOffset + 46 + name.Length);
+        var end = zip.AsSpan(centralOffset + centralLength);
         BinaryPrimitives.WriteUInt32LittleEndian(end, 0x06054b50);
-        BinaryPrimitives.WriteUInt16LittleEndian(end[8..], 1);
-        BinaryPrimitives.WriteUInt16LittleEndian(end[10..], 1);
-        BinaryPrimitives.WriteUInt32LittleEndian(end[12..], (uint)(46 + name.Length));
+        BinaryPrimitives.WriteUInt16LittleEndian(end[8..], (ushort)files.Count);
+        BinaryPrimitives.WriteUInt16LittleEndian(end[10..], (ushort)files.Count);
+        BinaryPrimitives.WriteUInt32LittleEndian(end[12..], (uint)centralLength);
         BinaryPrimitives.WriteUInt32LittleEndian(end[16..], (uint)centralOffset);
         return zip;
     }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Flint.Contracts.Host;
 using Flint.Runtime.Sandboxing;
 
@@ -13,6 +14,9 @@ internal sealed class EngineDirectory(EngineRegistry engines)
     private static readonly (string Alias, string Prefix)[] Aliases = [("python", "python"), ("javascript", "nodejs")];
 
     private volatile Joined? _unenforced;
+
+    /// <summary>By what was asked for; holds existing names only.</summary>
+    private readonly ConcurrentDictionary<string, Chosen> _languages = new(StringComparer.Ordinal);
 
     private string Default => engines.Engines.FirstOrDefault(engine => engine.Name == Preferred)?.Name ?? engines.Engines.FirstOrDefault()?.Name ?? Preferred;
 
@@ -82,6 +86,32 @@ internal sealed class EngineDirectory(EngineRegistry engines)
                 field: "runtime");
     }
 
+    /// <summary>The engine that a job runs on, and its concrete runtime for a language (or a runtime's name). Remembered for as long as the engine's abilities stay as they are: every job asks.</summary>
+    public (string Engine, string Runtime) CheckLanguage(string language)
+    {
+        if (_languages.TryGetValue(language, out var known) && ReferenceEquals(engines.Capabilities(known.Engine), known.Of))
+        {
+            return (known.Engine, known.Runtime);
+        }
+
+        var engine = CheckEngine(null);
+        var capabilities = engines.Capabilities(engine);
+        try
+        {
+            var runtime = CheckRuntime(language, engine);
+            if (capabilities is not null)
+            {
+                _languages[language] = new Chosen(capabilities, engine, runtime);
+            }
+
+            return (engine, runtime);
+        }
+        catch (RefusedException refused)
+        {
+            throw new RefusedException(refused.Code, refused.Message, refused.Entry, "language", refused.Limit, refused.Knob);
+        }
+    }
+
     /// <summary>Refuses <c>freshness: snapshot</c> where the engine cannot have it.</summary>
     public void CheckSnapshot(string engine)
     {
@@ -118,6 +148,8 @@ internal sealed class EngineDirectory(EngineRegistry engines)
             : throw new RefusedException("engine_unavailable", $"The engine {engine} does not work at the moment, so it cannot say whether it can do this.", field: field);
 
     private sealed record Joined(EngineCapabilities Of, string Text);
+
+    private sealed record Chosen(EngineCapabilities Of, string Engine, string Runtime);
 
     private static string List(IEnumerable<string> names) => string.Join(", ", names) is { Length: > 0 } list ? list : "none";
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using Flint.Contracts;
 using Flint.Contracts.Functions;
@@ -137,8 +136,9 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
         }
     }
 
-    private static string Word(string field, string value, params string[] words) =>
-        words.Contains(value, StringComparer.Ordinal)
+    /// <summary>One of the words.</summary>
+    public static string Word(string field, string value, params ReadOnlySpan<string> words) =>
+        words.Contains(value)
             ? value
             : throw new RefusedException("invalid_field", $"{field} is '{Packages.EntryNames.Escape(value)}'; it must be one of: {string.Join(", ", words)}.",
                 field: field, limit: string.Join(", ", words));
@@ -146,39 +146,8 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
     /// <summary>Sorted, so that equal environments are equal text.</summary>
     private string Environment(IReadOnlyDictionary<string, string> variables)
     {
-        var size = 0;
-        foreach (var (name, value) in variables)
-        {
-            if (value is null || !IsVariable(name) || value.Contains('\0'))
-            {
-                throw new RefusedException("invalid_field",
-                    "A variable's name is a letter or underscore, then letters, digits and underscores; its value is text without NUL.",
-                    field: "environment." + Packages.EntryNames.Escape(name));
-            }
-
-            if (IsReserved(name))
-            {
-                throw new RefusedException("reserved_variable", "The runtime sets this variable itself.", field: "environment." + name);
-            }
-
-            size += Encoding.UTF8.GetByteCount(name) + Encoding.UTF8.GetByteCount(value);
-        }
-
-        if (size > limits.MaxEnvironmentBytes)
-        {
-            throw new RefusedException("environment_too_large", $"The environment's names and values have {size} bytes together.", field: "environment",
-                limit: $"{limits.MaxEnvironmentBytes} bytes", knob: "Flint:Functions:MaxEnvironmentBytes");
-        }
-
+        EnvironmentRules.Check(variables, limits.MaxEnvironmentBytes);
         var sorted = new Dictionary<string, string>(variables.OrderBy(pair => pair.Key, StringComparer.Ordinal));
         return JsonSerializer.Serialize(sorted, FlintJson.Default.DictionaryStringString);
     }
-
-    private static bool IsVariable(string name) =>
-        name.Length > 0 && (char.IsAsciiLetter(name[0]) || name[0] == '_') && name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_');
-
-    /// <summary>Those that AWS Lambda reserves, and those that belong to Flint's bootstraps and launcher.</summary>
-    private static bool IsReserved(string name) =>
-        name.StartsWith("AWS_LAMBDA_", StringComparison.Ordinal) || name.StartsWith("FLINT_", StringComparison.Ordinal)
-        || name is "_HANDLER" or "_X_AMZN_TRACE_ID" or "LAMBDA_TASK_ROOT" or "LAMBDA_RUNTIME_DIR" or "AWS_EXECUTION_ENV" or "LD_PRELOAD";
 }

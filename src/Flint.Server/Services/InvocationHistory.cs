@@ -43,9 +43,9 @@ internal sealed class InvocationHistory(InvocationJournal journal)
         return (found, found.HasMore && found.Rows.Count > 0 ? PageRequest.Encode(found.Rows[^1].Id) : null);
     }
 
-    private static bool IsId(string text) => Guid.TryParseExact(text, "D", out _) && !text.AsSpan().ContainsAnyInRange('A', 'F');
+    public static bool IsId(string text) => Guid.TryParseExact(text, "D", out _) && !text.AsSpan().ContainsAnyInRange('A', 'F');
 
-    private static string? Status(string? status)
+    public static string? Status(string? status)
     {
         if (string.IsNullOrEmpty(status))
         {
@@ -58,7 +58,7 @@ internal sealed class InvocationHistory(InvocationJournal journal)
             : throw new RefusedException("invalid_field", $"status must be one of: {string.Join(", ", Statuses)}.", field: "status");
     }
 
-    private static DateTimeOffset? Time(string field, string? text)
+    public static DateTimeOffset? Time(string field, string? text)
     {
         if (string.IsNullOrEmpty(text))
         {

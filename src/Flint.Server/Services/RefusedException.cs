@@ -18,6 +18,9 @@ internal sealed class RefusedException(
     public string? Limit { get; } = limit;
     public string? Knob { get; } = knob;
 
+    /// <summary>The status of the invocation that it was asked of, where that is the reason.</summary>
+    public string? Status { get; init; }
+
     /// <summary>The same refusal, naming the field where the caller put the thing.</summary>
     public RefusedException In(string field) => new(Code, Message, Entry, Field ?? field, Limit, Knob);
 }
