@@ -8,10 +8,13 @@ namespace Flint.Server.Api;
 /// <summary>What this server is made of, and whether it works.</summary>
 internal static class HostEndpoints
 {
-    public static void MapHost(this IEndpointRouteBuilder routes)
-    {
+    public static void MapRuntimes(this IEndpointRouteBuilder routes) =>
         routes.MapGet("/api/runtimes", Runtimes).WithTags("Server").WithName("listRuntimes").WithSummary("The runtimes and engines that functions can name")
             .Produces<RuntimesView>();
+
+    /// <summary>On every server, whatever its roles.</summary>
+    public static void MapHealth(this IEndpointRouteBuilder routes)
+    {
         routes.MapGet("/health/live", Live).WithTags("Server").WithName("live").WithSummary("The process answers").Produces<HealthView>();
         routes.MapGet("/health/ready", ReadyAsync).WithTags("Server").WithName("ready")
             .WithSummary("The server can run functions; what the host lacks is listed with advice").Produces<HealthView>().Produces<HealthView>(503);

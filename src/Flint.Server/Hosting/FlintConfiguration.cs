@@ -2,6 +2,7 @@ using Flint.Data.Hosting;
 using Flint.Engines.Native;
 using Flint.Engines.Native.Egress;
 using Flint.Runtime.Hosting;
+using Flint.Server.Queue.Workers;
 
 namespace Flint.Server.Hosting;
 
@@ -20,6 +21,8 @@ internal sealed class FlintConfiguration
     public SandboxOptions Sandbox { get; } = new();
     public NativeEngineOptions Native { get; } = new();
     public EgressOptions Egress { get; } = new();
+    public WorkerOptions Worker { get; } = new();
+    public ServerRoles Roles => ServerRoles.Of(Flint.Roles);
 
     /// <summary>Values that are never shown.</summary>
     public static IReadOnlySet<string> Secrets { get; } = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Flint:Database:ConnectionString" };
@@ -39,6 +42,7 @@ internal sealed class FlintConfiguration
         ["Flint:Packages"] = Flint.Packages,
         ["Flint:Jobs"] = Flint.Jobs,
         ["Flint:Queue"] = Flint.Queue,
+        ["Flint:Worker"] = Worker,
     };
 
     public static FlintConfiguration Defaults { get; } = new(new FlintOptions().DataPath);
@@ -56,6 +60,7 @@ internal sealed class FlintConfiguration
             problems.Add("Kestrel: this section could open further addresses; Flint takes them from --urls alone.");
         }
 
+        problems.AddRange(ServerRoles.Problems(read.Flint.Roles, read.Database.UsesPostgres));
         problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()).Concat(read.Egress.Validate()).Concat(read.Flint.Jobs.Validate()));
         return problems.Count == 0 ? read : throw new ConfigurationException([.. problems.Distinct()]);
     }

@@ -16,6 +16,12 @@ public sealed class FlintOptions
     [Required]
     public string DataPath { get; set; } = "./data";
 
+    /// <summary>
+    /// What this server does: <c>api</c> answers requests, <c>worker</c> runs what is queued. A worker alone answers nothing but <c>/health</c>. An api alone needs PostgreSQL, and a worker
+    /// on the same database.
+    /// </summary>
+    public string[] Roles { get; set; } = [ServerRoles.Api, ServerRoles.Worker];
+
     public FunctionLimitOptions Functions { get; set; } = new();
     public HttpOptions Http { get; set; } = new();
     public HistoryOptions History { get; set; } = new();

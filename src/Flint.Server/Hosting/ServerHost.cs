@@ -1,6 +1,7 @@
 using Flint.Data;
 using Flint.Server.Api;
 using Flint.Server.Packages;
+using Flint.Server.Queue.Workers;
 using Flint.Server.Security;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
@@ -37,6 +38,26 @@ internal static partial class ServerHost
         customise?.Invoke(builder);
         var app = builder.Build();
         app.UseMiddleware<RequestPipeline>();
+        if (configuration.Roles.HasApi)
+        {
+            MapApi(app);
+        }
+
+        app.MapHealth();
+        return app;
+    }
+
+    public static async Task StartAsync(WebApplication app, CancellationToken cancellationToken)
+    {
+        LogConfiguration(app.Logger, string.Join("; ", app.Services.GetRequiredService<FlintConfiguration>().Describe()));
+        await app.Services.GetRequiredService<IDatabase>().MigrateAsync(cancellationToken);
+        app.Services.GetRequiredService<CodeCache>().Start();
+        app.Services.GetService<JobCode>()?.Clear();
+        await app.StartAsync(cancellationToken);
+    }
+
+    private static void MapApi(WebApplication app)
+    {
         app.MapFunctions();
         app.MapVersions();
         app.MapAliases();
@@ -46,19 +67,11 @@ internal static partial class ServerHost
         {
             SubmitJobEndpoint.Map(app);
             app.MapJobs();
+            app.MapWorkers();
         }
 
-        app.MapHost();
+        app.MapRuntimes();
         app.MapOpenApi("/openapi/{documentName}.json");
-        return app;
-    }
-
-    public static async Task StartAsync(WebApplication app, CancellationToken cancellationToken)
-    {
-        LogConfiguration(app.Logger, string.Join("; ", app.Services.GetRequiredService<FlintConfiguration>().Describe()));
-        await app.Services.GetRequiredService<IDatabase>().MigrateAsync(cancellationToken);
-        app.Services.GetRequiredService<CodeCache>().Start();
-        await app.StartAsync(cancellationToken);
     }
 
     private static void Configure(KestrelServerOptions kestrel, HttpOptions http)

@@ -10,6 +10,7 @@ using Flint.Server.Observability;
 using Flint.Server.Packages;
 using Flint.Server.Queue;
 using Flint.Server.Queue.Jobs;
+using Flint.Server.Queue.Workers;
 using Flint.Server.Security;
 using Flint.Server.Services;
 using Microsoft.Extensions.Options;
@@ -42,6 +43,12 @@ internal static class ServerServices
         });
         services.AddFunctions(configuration);
         services.AddJobs();
+        services.AddWorkerViews();
+        if (configuration.Roles.HasWorker && services.Any(service => service.ServiceType == typeof(Data.Queue.IQueueStore)))
+        {
+            services.AddWorker(configuration);
+        }
+
         services.AddHttpApi(configuration);
     }
 

@@ -36,9 +36,6 @@ internal sealed partial class CodeCache
     /// <summary>The folder whose children are packages.</summary>
     public string Root => _root;
 
-    /// <summary>For what is not complete yet, or about to be removed: on the same file system as <see cref="Root"/>, and empty after <see cref="Start"/>.</summary>
-    public string Scratch => _scratch;
-
     private sealed class Entry(Task ready, DateTimeOffset used)
     {
         public Task Ready { get; } = ready;

@@ -9,13 +9,13 @@ internal sealed class QueueNotices
     /// <summary>Invocations with these ids are finished.</summary>
     public event Action<IReadOnlyList<string>>? Ended;
 
-    /// <summary>This invocation (tenant, id) was cancelled while a worker ran it.</summary>
+    /// <summary>This invocation (tenant, id) was cancelled; what runs it must be killed.</summary>
     public event Action<string, string>? Cancelled;
 
     public void Enqueued() => Work?.Invoke();
 
     public void Finished(IReadOnlyList<string> ids) => Ended?.Invoke(ids);
 
-    /// <param name="workerId">Who runs it.</param>
+    /// <param name="workerId">Who runs it; empty when it waited.</param>
     public void Cancel(string workerId, string tenantId, string id) => Cancelled?.Invoke(tenantId, id);
 }

@@ -14,7 +14,8 @@ internal readonly record struct SubmitAnswer(JobSubmission? Added, JobDetail? Re
 
 /// <summary>Jobs: submit, read, list, cancel, run again. Thread-safe.</summary>
 internal sealed class JobService(
-    JobRules rules, JobRequestReader reader, QueueWriter writer, QueueRoom room, IQueueStore queue, IInvocationStore invocations, FinishWaits waits, InvocationIds ids, TimeProvider time)
+    JobRules rules, JobRequestReader reader, QueueWriter writer, QueueRoom room, IQueueStore queue, IInvocationStore invocations, FinishWaits waits, QueueNotices notices,
+    InvocationIds ids, TimeProvider time)
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(500);
 
@@ -121,7 +122,8 @@ internal sealed class JobService(
             throw new RefusedException("job_finished", $"The job is {detail.Row.Status} already.", field: "id") { Status = detail.Row.Status };
         }
 
-        waits.Finished(id);
+        notices.Cancel(worker, tenantId, id);
+        notices.Finished([id]);
         return detail;
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using Flint.Runtime.Loops;
@@ -6,10 +7,13 @@ using Flint.Server.Packages;
 namespace Flint.Server.Queue.Workers;
 
 /// <summary>
-/// Jobs' sources, unpacked beside functions' code as <c>job-{tenant}-{hash}</c>: written aside and renamed, so that a directory is complete when it is there; shared by equal jobs; kept, while there is room, for
-/// those that come again. What is used longest ago goes first, what is in use never. The loop removes what was put out. Thread-safe.
+/// Jobs' sources, unpacked beside functions' code as <c>job-{tenant}-{hash}-{number}</c>; shared by equal jobs; kept, while there is room, for those that come again. What is used longest ago goes first, what
+/// is in use never. The loop removes what was put out. Thread-safe.
 /// </summary>
-/// <remarks>The code cache leaves what begins with <see cref="CodeCache.JobPrefix"/> alone, and drops all of it at the first start after a boot, when a directory's name may have outlived its content.</remarks>
+/// <remarks>
+/// No name is used twice by one process, so nothing needs to be renamed: a directory is known to others only once it is complete, what is put out is removed where it lies, and what an earlier process left,
+/// complete or not, goes at start. The code cache leaves what begins with <see cref="CodeCache.JobPrefix"/> alone.
+/// </remarks>
 internal sealed class JobCode : BackgroundLoop
 {
     private const UnixFileMode DirectoryMode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
@@ -21,25 +25,22 @@ internal sealed class JobCode : BackgroundLoop
     private const int BlockBytes = 4096;
 
     private readonly string _root;
-    private readonly string _scratch;
     private readonly int _mostEntries;
     private readonly long _mostBytes;
     private readonly PackagesOptions _limits;
     private readonly Lock _lock = new();
     // Under the lock.
-    private readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Tenant, string Hash), Entry> _entries = [];
     /// <summary>Those that nobody uses, the longest unused first.</summary>
     private readonly LinkedList<Entry> _unused = new();
-    private readonly Queue<string> _graves = new();
+    private readonly Queue<string> _putOut = new();
     private long _bytes;
-    /// <summary>Names what lies aside.</summary>
-    private long _sequence;
+    private long _number;
 
     public JobCode(CodeCache cache, WorkerOptions options, PackagesOptions limits, TimeProvider time, ILogger<JobCode> log)
         : base("job-code", Timeout.InfiniteTimeSpan, time, log)
     {
         _root = cache.Root;
-        _scratch = cache.Scratch;
         _mostEntries = options.MaxJobCodes;
         _mostBytes = (long)options.MaxJobCodeMegabytes << 20;
         _limits = limits;
@@ -60,11 +61,14 @@ internal sealed class JobCode : BackgroundLoop
     /// <summary>Puts out what an earlier process left. Called once, after the code cache's start and before anything else.</summary>
     public void Clear()
     {
-        foreach (var left in Directory.EnumerateDirectories(_root, CodeCache.JobPrefix + "*").ToArray())
+        var left = Directory.GetDirectories(_root, CodeCache.JobPrefix + "*");
+        lock (_lock)
         {
-            lock (_lock)
+            // Numbers go on from the highest that is there, so that what is still to be removed is in nobody's way.
+            foreach (var directory in left)
             {
-                BuryLocked(left);
+                _number = Math.Max(_number, long.TryParse(directory.AsSpan(directory.LastIndexOf('-') + 1), CultureInfo.InvariantCulture, out var number) ? number : 0);
+                _putOut.Enqueue(directory);
             }
         }
 
@@ -75,15 +79,15 @@ internal sealed class JobCode : BackgroundLoop
     public async ValueTask<JobCodeLease> RentAsync(string tenantId, string? fileName, ReadOnlyMemory<byte> source, CancellationToken cancellationToken)
     {
         var hash = Hash(fileName, source.Span);
-        var directory = Path.Combine(_root, $"{CodeCache.JobPrefix}{tenantId}-{hash}");
         Entry entry;
         bool mine;
         lock (_lock)
         {
-            mine = !_entries.TryGetValue(directory, out entry!);
+            mine = !_entries.TryGetValue((tenantId, hash), out entry!);
             if (mine)
             {
-                entry = _entries[directory] = new Entry(directory);
+                var name = string.Create(CultureInfo.InvariantCulture, $"{CodeCache.JobPrefix}{tenantId}-{hash}-{++_number}");
+                entry = _entries[(tenantId, hash)] = new Entry((tenantId, hash), Path.Combine(_root, name));
             }
 
             entry.Users++;
@@ -110,7 +114,7 @@ internal sealed class JobCode : BackgroundLoop
         }
 
         var given = 0;
-        return new JobCodeLease(directory, hash, () =>
+        return new JobCodeLease(entry.Directory, hash, () =>
         {
             if (Interlocked.Exchange(ref given, 1) == 0)
             {
@@ -123,11 +127,13 @@ internal sealed class JobCode : BackgroundLoop
     public override Task<LoopRun> RunOnceAsync(CancellationToken cancellationToken)
     {
         var removed = 0;
-        while (NextGrave() is { } grave)
+        while (!cancellationToken.IsCancellationRequested && NextPutOut() is { } directory)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            Directory.Delete(grave, recursive: true);
-            removed++;
+            if (Directory.Exists(directory))
+            {
+                Directory.Delete(directory, recursive: true);
+                removed++;
+            }
         }
 
         return Task.FromResult(new LoopRun(removed));
@@ -147,26 +153,25 @@ internal sealed class JobCode : BackgroundLoop
     /// <summary>By the first who wants it; the others wait. Not with his token: what he began is theirs too.</summary>
     private async Task MakeAsync(Entry entry, string? fileName, ReadOnlyMemory<byte> source)
     {
-        var scratch = Aside();
+        var directory = entry.Directory;
         try
         {
-            Directory.CreateDirectory(scratch);
+            Directory.CreateDirectory(directory);
             if (fileName is not null)
             {
-                WriteFile(Path.Combine(scratch, fileName), source.Span);
+                WriteFile(Path.Combine(directory, fileName), source.Span);
                 entry.Bytes = BlockBytes + Rounded(source.Length);
             }
             else
             {
-                await PackageUnpacker.UnpackAsync(source, scratch, _limits, CancellationToken.None);
-                entry.Bytes = new DirectoryInfo(scratch).EnumerateFileSystemInfos("*", SearchOption.AllDirectories)
+                await PackageUnpacker.UnpackAsync(source, directory, _limits, CancellationToken.None);
+                entry.Bytes = new DirectoryInfo(directory).EnumerateFileSystemInfos("*", SearchOption.AllDirectories)
                     .Sum(static info => BlockBytes + (info is FileInfo { LinkTarget: null } file ? Rounded(file.Length) : 0));
             }
 
-            File.SetUnixFileMode(scratch, DirectoryMode);
+            File.SetUnixFileMode(directory, DirectoryMode);
             lock (_lock)
             {
-                Directory.Move(scratch, entry.Directory);
                 _bytes += entry.Bytes;
                 EvictLocked();
             }
@@ -178,12 +183,9 @@ internal sealed class JobCode : BackgroundLoop
             lock (_lock)
             {
                 // Whoever comes later tries again; who waits learns why not.
-                _entries.Remove(entry.Directory);
+                _entries.Remove(entry.Key);
                 entry.Failed = true;
-                if (Directory.Exists(scratch))
-                {
-                    _graves.Enqueue(scratch);
-                }
+                _putOut.Enqueue(directory);
             }
 
             entry.Ready.SetException(exception);
@@ -221,33 +223,24 @@ internal sealed class JobCode : BackgroundLoop
         while ((_entries.Count > _mostEntries || _bytes > _mostBytes) && _unused.First is { Value: { } oldest } place)
         {
             _unused.Remove(place);
-            _entries.Remove(oldest.Directory);
+            _entries.Remove(oldest.Key);
             _bytes -= oldest.Bytes;
-            BuryLocked(oldest.Directory);
+            _putOut.Enqueue(oldest.Directory);
             Wake();
         }
     }
 
-    /// <summary>Takes the name away, which an equal job may want in the next moment.</summary>
-    private void BuryLocked(string directory)
-    {
-        var grave = Aside();
-        Directory.Move(directory, grave);
-        _graves.Enqueue(grave);
-    }
-
-    private string Aside() => Path.Combine(_scratch, $"job-{Interlocked.Increment(ref _sequence)}");
-
-    private string? NextGrave()
+    private string? NextPutOut()
     {
         lock (_lock)
         {
-            return _graves.TryDequeue(out var grave) ? grave : null;
+            return _putOut.TryDequeue(out var directory) ? directory : null;
         }
     }
 
-    private sealed class Entry(string directory)
+    private sealed class Entry((string Tenant, string Hash) key, string directory)
     {
+        public (string Tenant, string Hash) Key { get; } = key;
         public string Directory { get; } = directory;
         public TaskCompletionSource Ready { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
         // Under the lock.

@@ -45,7 +45,12 @@ internal sealed partial class WorkerPlane : IHostedLifecycleService
         _time = time;
         _log = log;
         notices.Work += producer.Wake;
-        notices.Cancelled += (tenantId, id) => running.Cancel(tenantId, id);
+        notices.Cancelled += (tenantId, id) =>
+        {
+            running.Cancel(tenantId, id);
+            // What it held of its lane's limit is free.
+            producer.Wake();
+        };
         completer.Settled = finished =>
         {
             if (finished.Count > 0)
