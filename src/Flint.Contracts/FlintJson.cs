@@ -4,6 +4,7 @@ using Flint.Contracts.Functions;
 using Flint.Contracts.Host;
 using Flint.Contracts.Invocations;
 using Flint.Contracts.Jobs;
+using Flint.Contracts.Schedules;
 using Flint.Contracts.Workers;
 
 namespace Flint.Contracts;
@@ -35,6 +36,12 @@ namespace Flint.Contracts;
 [JsonSerializable(typeof(JobRecord))]
 [JsonSerializable(typeof(JobPage))]
 [JsonSerializable(typeof(BulkJobsAnswer))]
+[JsonSerializable(typeof(AcceptedInvocation))]
+[JsonSerializable(typeof(CreateScheduleRequest))]
+[JsonSerializable(typeof(UpdateScheduleRequest))]
+[JsonSerializable(typeof(ScheduleView))]
+[JsonSerializable(typeof(Page<ScheduleView>))]
+[JsonSerializable(typeof(DueTimesView))]
 [JsonSerializable(typeof(RuntimesView))]
 [JsonSerializable(typeof(HealthView))]
 [JsonSerializable(typeof(WorkersView))]

@@ -14,6 +14,7 @@ public sealed class FlintDbContext(DbContextOptions<FlintDbContext> options) : D
     public DbSet<FunctionVersionEntity> FunctionVersions => Set<FunctionVersionEntity>();
     public DbSet<AliasEntity> Aliases => Set<AliasEntity>();
     public DbSet<CodeBlobEntity> CodeBlobs => Set<CodeBlobEntity>();
+    public DbSet<ScheduleEntity> Schedules => Set<ScheduleEntity>();
 
     public override int SaveChanges(bool acceptAllChangesOnSuccess)
     {
@@ -33,6 +34,7 @@ public sealed class FlintDbContext(DbContextOptions<FlintDbContext> options) : D
         modelBuilder.ApplyConfiguration(new FunctionConfiguration());
         modelBuilder.ApplyConfiguration(new FunctionVersionConfiguration());
         modelBuilder.ApplyConfiguration(new AliasConfiguration());
+        modelBuilder.ApplyConfiguration(new ScheduleConfiguration());
         ProviderConventions.Apply(modelBuilder, Database.IsSqlite());
     }
 

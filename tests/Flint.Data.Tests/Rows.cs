@@ -74,6 +74,7 @@ internal static class Rows
         Engine = "native",
         OnDisconnect = "continue",
         History = "buffered",
+        AsyncJson = """{"onFailure":null}""",
         CodeSha256 = Sha('a'),
         CodeSizeBytes = 10,
         CreatedAt = Start,
@@ -96,6 +97,30 @@ internal static class Rows
         History = function.History,
         CodeSha256 = function.CodeSha256,
         CreatedAt = Start,
+    };
+
+    public static ScheduleEntity Schedule(string name, string tenant = "default") => new()
+    {
+        TenantId = tenant,
+        Id = Guid.CreateVersion7(Start).ToString("D"),
+        Name = name,
+        Description = "é ✓ 🙂",
+        Expression = "*/5 * * * *",
+        RateMs = 60_000,
+        TimeZone = "Europe/Berlin",
+        FunctionName = "hello",
+        Qualifier = "live",
+        PayloadJson = """{"a":1}""",
+        JobJson = "{}",
+        Enabled = true,
+        MissedRuns = "skip",
+        NextAt = Start.AddMinutes(5),
+        LastAt = Start,
+        LastInvocationId = "0195",
+        LastError = "none",
+        RevisionId = Guid.NewGuid().ToString("D"),
+        CreatedAt = Start,
+        UpdatedAt = Start.AddMinutes(1),
     };
 
     public static AliasEntity Alias(FunctionEntity function, string name, int version) => new()

@@ -36,4 +36,5 @@ public sealed record CreateFunctionRequest
     public string? OnDisconnect { get; init; }
     /// <summary><c>buffered</c> (default: committed within 50 ms) or <c>strict</c> (committed before the answer).</summary>
     public string? History { get; init; }
+    public AsyncSettings? Async { get; init; }
 }

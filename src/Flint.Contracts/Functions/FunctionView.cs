@@ -23,6 +23,7 @@ public sealed record FunctionView
     public required string Engine { get; init; }
     public required string OnDisconnect { get; init; }
     public required string History { get; init; }
+    public required AsyncView Async { get; init; }
     /// <summary>Lower-case hex SHA-256 of the stored zip.</summary>
     public required string CodeSha256 { get; init; }
     public required long CodeSizeBytes { get; init; }

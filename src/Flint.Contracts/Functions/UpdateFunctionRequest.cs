@@ -17,6 +17,8 @@ public sealed record UpdateFunctionRequest
     public string? Engine { get; init; }
     public string? OnDisconnect { get; init; }
     public string? History { get; init; }
+    /// <summary>Replaces all of it, but for the secret of a webhook that stays.</summary>
+    public AsyncSettings? Async { get; init; }
     /// <inheritdoc cref="UpdateCodeRequest.RevisionId"/>
     public string? RevisionId { get; init; }
 }

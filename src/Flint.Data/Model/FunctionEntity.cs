@@ -22,6 +22,8 @@ public abstract class FunctionSettings
     public required string OnDisconnect { get; set; }
     /// <summary><c>buffered</c> or <c>strict</c>.</summary>
     public required string History { get; set; }
+    /// <summary>JSON: how asynchronous invocations are tried again and what follows from them. <c>{}</c> is the default. Holds secrets.</summary>
+    public string AsyncJson { get; set; } = "{}";
     /// <summary>Lower-case hex SHA-256 of the zip; names a <see cref="CodeBlobEntity"/> of the same tenant.</summary>
     public required string CodeSha256 { get; set; }
     public long CodeSizeBytes { get; set; }

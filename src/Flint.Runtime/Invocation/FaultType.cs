@@ -29,6 +29,8 @@ public enum FaultType
     SnapshotUnsafe,
     /// <summary>The guest broke the guest protocol.</summary>
     ProtocolViolation,
+    /// <summary>A webhook did not take its delivery.</summary>
+    DeliveryFailed,
 
     // ---- the platform
     /// <summary>The sandbox vanished and the guest is not to blame.</summary>
@@ -47,6 +49,10 @@ public enum FaultType
     Expired,
     /// <summary>The function, version or alias that was queued is gone; it did not run.</summary>
     FunctionNotFound,
+    /// <summary>Destinations led from function to function too often; it did not run.</summary>
+    LoopDetected,
+    /// <summary>A webhook's host has no address that may be reached; nothing was sent.</summary>
+    DestinationRefused,
 }
 
 /// <summary>Who is at fault; decides the HTTP status, the log level and whether a retry can help.</summary>
@@ -58,7 +64,8 @@ public static class FaultTypes
     public static FaultOwner Owner(this FaultType type) => type switch
     {
         FaultType.SandboxLost or FaultType.EngineUnavailable => FaultOwner.Platform,
-        FaultType.Throttled or FaultType.InvalidPayload or FaultType.Cancelled or FaultType.Expired or FaultType.FunctionNotFound => FaultOwner.Caller,
+        FaultType.Throttled or FaultType.InvalidPayload or FaultType.Cancelled or FaultType.Expired or FaultType.FunctionNotFound or FaultType.LoopDetected
+            or FaultType.DestinationRefused => FaultOwner.Caller,
         _ => FaultOwner.Function,
     };
 }

@@ -8,11 +8,6 @@ namespace Flint.Runtime.Invocation;
 /// </summary>
 internal static class GuestEnvironment
 {
-    /// <summary>
-    /// Flint has no regions; tools want one. The user may set another for calls to real services.
-    /// </summary>
-    private const string Region = "local";
-
     /// <param name="function">What will run.</param>
     /// <param name="invocationId">The invocation that the sandbox is made for.</param>
     /// <param name="now">For the log stream's name, in Lambda's form: <c>YYYY/MM/DD/[version]32 hex digits</c>, one per sandbox.</param>
@@ -35,8 +30,8 @@ internal static class GuestEnvironment
     {
         var environment = new Dictionary<string, string>(StringComparer.Ordinal)
         {
-            ["AWS_REGION"] = Region,
-            ["AWS_DEFAULT_REGION"] = Region,
+            ["AWS_REGION"] = FunctionArn.Region,
+            ["AWS_DEFAULT_REGION"] = FunctionArn.Region,
             ["AWS_EXECUTION_ENV"] = ExecutionEnvironment(function.Runtime),
         };
         foreach (var (name, value) in function.Environment)
@@ -60,7 +55,7 @@ internal static class GuestEnvironment
 
     public static string Arn(FunctionSpec function)
     {
-        var arn = $"arn:flint:lambda:{Region}:{function.TenantId}:function:{function.Name}";
+        var arn = FunctionArn.Of(function.TenantId, function.Name);
         return function.Version == "$LATEST" ? arn : $"{arn}:{function.Version}";
     }
 

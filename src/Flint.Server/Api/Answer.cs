@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Serialization.Metadata;
 using Flint.Contracts;
 using Flint.Contracts.Functions;
+using Flint.Contracts.Invocations;
 
 namespace Flint.Server.Api;
 
@@ -20,6 +21,13 @@ internal static class Answer
         }
 
         return Json(value, type, location is null ? StatusCodes.Status200OK : StatusCodes.Status201Created);
+    }
+
+    /// <summary>202, and where the record is.</summary>
+    public static IResult Accepted(HttpContext http, AcceptedInvocation accepted)
+    {
+        http.Response.Headers.Location = (accepted.Mode == "job" ? "/api/jobs/" : "/api/invocations/") + accepted.Id;
+        return Json(accepted, FlintJson.Default.AcceptedInvocation, StatusCodes.Status202Accepted);
     }
 
     public static IResult Function(HttpContext http, FunctionView view, string? location = null) =>

@@ -43,6 +43,8 @@ internal sealed class FlintConfiguration
         ["Flint:Jobs"] = Flint.Jobs,
         ["Flint:Queue"] = Flint.Queue,
         ["Flint:Worker"] = Worker,
+        ["Flint:Schedules"] = Flint.Schedules,
+        ["Flint:Webhooks"] = Flint.Webhooks,
     };
 
     public static FlintConfiguration Defaults { get; } = new(new FlintOptions().DataPath);
@@ -61,7 +63,8 @@ internal sealed class FlintConfiguration
         }
 
         problems.AddRange(ServerRoles.Problems(read.Flint.Roles, read.Database.UsesPostgres));
-        problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()).Concat(read.Egress.Validate()).Concat(read.Flint.Jobs.Validate()));
+        problems.AddRange(read.Database.Validate().Concat(read.Limits.Validate()).Concat(read.Sandbox.Validate()).Concat(read.Native.Validate()).Concat(read.Egress.Validate())
+            .Concat(read.Flint.Jobs.Validate()).Concat(read.Flint.Webhooks.Validate()));
         return problems.Count == 0 ? read : throw new ConfigurationException([.. problems.Distinct()]);
     }
 

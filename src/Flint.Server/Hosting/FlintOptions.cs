@@ -1,7 +1,9 @@
 using System.ComponentModel.DataAnnotations;
 using Flint.Server.Packages;
 using Flint.Server.Queue;
+using Flint.Server.Queue.Destinations;
 using Flint.Server.Queue.Jobs;
+using Flint.Server.Queue.Schedules;
 using Flint.Server.Services;
 
 namespace Flint.Server.Hosting;
@@ -28,6 +30,8 @@ public sealed class FlintOptions
     public PackagesOptions Packages { get; set; } = new();
     public JobOptions Jobs { get; set; } = new();
     public QueueOptions Queue { get; set; } = new();
+    public ScheduleOptions Schedules { get; set; } = new();
+    public WebhookOptions Webhooks { get; set; } = new();
 }
 
 /// <summary>Bounds on what functions may ask for.</summary>

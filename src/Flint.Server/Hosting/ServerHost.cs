@@ -68,6 +68,7 @@ internal static partial class ServerHost
             SubmitJobEndpoint.Map(app);
             app.MapJobs();
             app.MapWorkers();
+            app.MapSchedules();
         }
 
         app.MapRuntimes();

@@ -9,6 +9,7 @@ using Flint.Server.Api;
 using Flint.Server.Observability;
 using Flint.Server.Packages;
 using Flint.Server.Queue;
+using Flint.Server.Queue.Functions;
 using Flint.Server.Queue.Jobs;
 using Flint.Server.Queue.Workers;
 using Flint.Server.Security;
@@ -43,6 +44,7 @@ internal static class ServerServices
         });
         services.AddFunctions(configuration);
         services.AddJobs();
+        services.AddAsync(configuration.Flint);
         services.AddWorkerViews();
         if (configuration.Roles.HasWorker && services.Any(service => service.ServiceType == typeof(Data.Queue.IQueueStore)))
         {

@@ -9,4 +9,9 @@ public sealed class QueueOptions
     /// <remarks>About 2 GB at 2 KB an item.</remarks>
     [Range(1, 100_000_000)]
     public int MaxWaiting { get; set; } = 1_000_000;
+
+    /// <summary>The event's size of an asynchronous invocation, in bytes.</summary>
+    /// <remarks>AWS Lambda's limit of 1 MB.</remarks>
+    [Range(1, 6 * 1024 * 1024)]
+    public int MaxAsyncPayloadBytes { get; set; } = 1024 * 1024;
 }

@@ -7,6 +7,9 @@ namespace Flint.Server.Queue;
 /// <remarks>Stored: members are only added, with defaults that mean what their absence meant, so that every server reads what any released one wrote.</remarks>
 internal sealed record QueuedWork
 {
+    /// <summary>The greatest <see cref="Depth"/> that is run: functions that invoke each other for ever end there.</summary>
+    public const int MaxDepth = 16;
+
     /// <summary>Code that came with its invocation.</summary>
     public JobWork? Job { get; init; }
     /// <summary>A deployed function, resolved when the attempt begins.</summary>

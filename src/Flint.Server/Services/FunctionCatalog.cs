@@ -6,11 +6,12 @@ using Flint.Runtime.Invocation;
 using Flint.Runtime.Sandboxing;
 using Flint.Server.Hosting;
 using Flint.Server.Packages;
+using Flint.Server.Queue.Functions;
 
 namespace Flint.Server.Services;
 
 /// <summary>What an invocation needs to know of a function: the frozen spec, and what only the server acts upon.</summary>
-internal sealed record CatalogEntry(FunctionSpec Spec, bool StrictHistory, long LoadedAt);
+internal sealed record CatalogEntry(FunctionSpec Spec, bool StrictHistory, AsyncRules Async, long LoadedAt);
 
 /// <summary>
 /// Name and qualifier to the frozen spec, from memory on the hot path. A change on this server shows at once; one on another server within
@@ -71,7 +72,7 @@ internal sealed class FunctionCatalog(ICatalogStore store, CodeCache code, TimeP
         }
 
         FunctionSettings settings = version is null ? function : version;
-        var entry = new CatalogEntry(spec, settings.History == "strict", loadedAt);
+        var entry = new CatalogEntry(spec, settings.History == "strict", AsyncRules.Parse(settings.AsyncJson), loadedAt);
         if (Interlocked.Read(ref _generation) == generation)
         {
             if (_entries.Count >= MaxEntries)

@@ -4,11 +4,12 @@ using Flint.Contracts;
 using Flint.Contracts.Functions;
 using Flint.Data.Model;
 using Flint.Server.Hosting;
+using Flint.Server.Queue.Functions;
 
 namespace Flint.Server.Services;
 
 /// <summary>Checks a function's settings and writes them into an entity. All refusals name the member, the limit and its knob.</summary>
-internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory engines)
+internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory engines, AsyncSettingsRules asyncRules)
 {
     public const int DefaultMemoryMb = 128;
     public const int DefaultTimeoutMs = 3000;
@@ -43,6 +44,7 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
             Network = network,
             OnDisconnect = Word("onDisconnect", request.OnDisconnect ?? "continue", "continue", "cancel"),
             History = Word("history", request.History ?? "buffered", "buffered", "strict"),
+            AsyncJson = request.Async is { } settings ? asyncRules.Make(settings, AsyncRules.Default).ToJson() : "{}",
             CodeSha256 = "",
             CreatedAt = now,
             UpdatedAt = now,
@@ -80,6 +82,11 @@ internal sealed class FunctionRules(FunctionLimitOptions limits, EngineDirectory
         }
 
         function.OnDisconnect = request.OnDisconnect is { } disconnect ? Word("onDisconnect", disconnect, "continue", "cancel") : function.OnDisconnect;
+        if (request.Async is { } settings)
+        {
+            function.AsyncJson = asyncRules.Make(settings, AsyncRules.Parse(function.AsyncJson)).ToJson();
+        }
+
         function.History = request.History is { } history ? Word("history", history, "buffered", "strict") : function.History;
     }
 

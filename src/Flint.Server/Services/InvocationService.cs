@@ -13,11 +13,10 @@ internal readonly record struct InvocationAnswer(InvocationRow Row, InvocationEr
 
 /// <summary>Synchronous invocations: resolve, dispatch, record, answer. Thread-safe.</summary>
 internal sealed partial class InvocationService(
-    FunctionCatalog catalog, Dispatcher dispatcher, InvocationRows rows, InvocationJournal journal, LimitOptions limits, TimeProvider time,
+    FunctionCatalog catalog, Dispatcher dispatcher, InvocationRows rows, InvocationJournal journal, InvocationIds ids, LimitOptions limits, TimeProvider time,
     ILogger<InvocationService> log)
 {
     private static readonly byte[] EmptyEvent = "{}"u8.ToArray();
-    private readonly InvocationIds _ids = new();
 
     public ValueTask<CatalogEntry> ResolveAsync(string tenantId, string name, string? qualifier, CancellationToken cancellationToken) =>
         catalog.ResolveAsync(tenantId, name, qualifier, cancellationToken);
@@ -43,7 +42,7 @@ internal sealed partial class InvocationService(
         }
 
         var createdAt = time.GetUtcNow();
-        var id = _ids.Next(createdAt);
+        var id = ids.Next(createdAt);
         var outcome = await dispatcher.DispatchAsync(
             new InvocationRequest { Id = id, Function = entry.Spec, Payload = payload }, caller, CancellationToken.None).ConfigureAwait(false);
         var row = rows.Make(entry, id, qualifier, payload, createdAt, outcome);

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Flint.Server.Services;
 
-/// <summary>What functions and aliases may be called.</summary>
+/// <summary>What functions, aliases and schedules may be called.</summary>
 internal static partial class Names
 {
     public const string Latest = "$LATEST";
@@ -12,6 +12,12 @@ internal static partial class Names
             ? name
             : throw new RefusedException(name is null ? "missing_field" : "invalid_name",
                 "A function's name is 1 to 64 of letters, digits, - and _.", field: "name", limit: "64 characters");
+
+    public static string CheckSchedule(string? name) =>
+        name is not null && Function().IsMatch(name)
+            ? name
+            : throw new RefusedException(name is null ? "missing_field" : "invalid_name",
+                "A schedule's name is 1 to 64 of letters, digits, - and _.", field: "name", limit: "64 characters");
 
     public static string CheckAlias(string? name) =>
         name is not null && Alias().IsMatch(name)

@@ -77,6 +77,7 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
             Engine = function.Engine,
             OnDisconnect = function.OnDisconnect,
             History = function.History,
+            AsyncJson = function.AsyncJson,
             CodeSha256 = function.CodeSha256,
             CodeSizeBytes = function.CodeSizeBytes,
         };
@@ -134,5 +135,5 @@ internal sealed class VersionService(ICatalogStore store, FunctionCatalog catalo
     private static bool Same(FunctionSettings a, FunctionSettings b) =>
         a.CodeSha256 == b.CodeSha256 && a.Runtime == b.Runtime && a.Handler == b.Handler && a.MemoryMb == b.MemoryMb && a.TimeoutMs == b.TimeoutMs
         && a.TmpMb == b.TmpMb && a.EnvironmentJson == b.EnvironmentJson && a.Freshness == b.Freshness && a.Start == b.Start && a.Network == b.Network && a.Engine == b.Engine
-        && a.OnDisconnect == b.OnDisconnect && a.History == b.History;
+        && a.OnDisconnect == b.OnDisconnect && a.History == b.History && a.AsyncJson == b.AsyncJson;
 }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Flint.Contracts;
 using Flint.Contracts.Functions;
 using Flint.Data.Model;
+using Flint.Server.Queue.Functions;
 
 namespace Flint.Server.Services;
 
@@ -60,6 +61,7 @@ internal static class Views
             Engine = s.Engine,
             OnDisconnect = s.OnDisconnect,
             History = s.History,
+            Async = AsyncSettingsRules.View(AsyncRules.Parse(s.AsyncJson)),
             CodeSha256 = s.CodeSha256,
             CodeSizeBytes = s.CodeSizeBytes,
             RevisionId = revisionId,

@@ -145,6 +145,40 @@ public abstract class CatalogConformance : StoreConformance
     }
 
     [Fact]
+    public async Task A_schedule_reads_back_as_written_also_without_what_it_need_not_have()
+    {
+        var whole = Rows.Schedule("a");
+        var bare = Rows.Schedule("b");
+        (bare.Expression, bare.FunctionName, bare.Qualifier, bare.PayloadJson, bare.JobJson) = (null, null, null, null, null);
+        (bare.RateMs, bare.NextAt, bare.LastAt, bare.LastInvocationId, bare.LastError, bare.Enabled) = (null, null, null, null, null, false);
+        await AddAsync(whole, bare);
+
+        var read = await Store.Catalog.ReadAsync((db, token) => db.Schedules.OrderBy(s => s.Name).ToListAsync(token), default);
+
+        read[0].ShouldBeEquivalentTo(whole);
+        read[1].ShouldBeEquivalentTo(bare);
+        await Should.ThrowAsync<UniqueKeyException>(() => AddAsync(Rows.Schedule("a")));
+        await AddAsync(Rows.Schedule("a", "other"));
+    }
+
+    [Fact]
+    public async Task Schedules_are_found_by_due_time_and_set_on_where_it_is_still_the_old_one()
+    {
+        var schedule = Rows.Schedule("a");
+        var never = Rows.Schedule("b");
+        never.NextAt = null;
+        await AddAsync(schedule, never);
+        var (due, next) = (schedule.NextAt, schedule.NextAt!.Value.AddMinutes(5));
+
+        (await Store.Catalog.ReadAsync((db, token) => db.Schedules.Where(s => s.NextAt <= due).CountAsync(token), default)).ShouldBe(1);
+        (await Store.Catalog.ReadAsync((db, token) => db.Schedules.Where(s => s.NextAt < due).CountAsync(token), default)).ShouldBe(0);
+        var moves = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Store.Catalog.WriteAsync(
+            (db, token) => db.Schedules.Where(s => s.Id == schedule.Id && s.NextAt == due).ExecuteUpdateAsync(set => set.SetProperty(s => s.NextAt, next), token), default))));
+        moves.Sum().ShouldBe(1);
+        (await Store.Catalog.ReadAsync((db, token) => db.Schedules.MinAsync(s => s.NextAt, token), default)).ShouldBe(next);
+    }
+
+    [Fact]
     public async Task Names_sort_by_bytes()
     {
         await AddAsync(Rows.Blob(), Rows.Function("b"), Rows.Function("B"), Rows.Function("a_"), Rows.Function("a-"), Rows.Function("é"));

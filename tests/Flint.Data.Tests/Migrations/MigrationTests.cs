@@ -37,7 +37,10 @@ public abstract class MigrationTests : IAsyncLifetime
         GC.SuppressFinalize(this);
     }
 
-    public static TheoryData<int> Released() => [.. Enumerable.Range(1, MigrationScript.Load("Sqlite").Count - 1)];
+    /// <summary>The last version that was given out. Later ones are still made together, and get the one dump of the last of them when they are.</summary>
+    private const int LastReleased = 4;
+
+    public static TheoryData<int> Released() => [.. Enumerable.Range(1, LastReleased)];
 
     [Theory]
     [MemberData(nameof(Released))]
@@ -54,6 +57,7 @@ public abstract class MigrationTests : IAsyncLifetime
             functions.Select(function => (function.TenantId, function.Name, function.LastVersion)).ShouldBe([("default", "hello", 2), ("other", "hello", 2)]);
             functions[0].CreatedAt.ShouldBe(Rows.Start);
             functions.Select(function => (function.Start, function.Network)).Distinct().ShouldBe([("zygote", "none")]);
+            functions[0].AsyncJson.ShouldBe("{}");
             (await store.Catalog.ReadAsync((db, token) => db.Aliases.CountAsync(token), default)).ShouldBe(2);
             var page = await store.Invocations.ListAsync(new() { TenantId = "default" }, default);
             page.Rows.Count.ShouldBe(4);
@@ -77,7 +81,7 @@ public abstract class MigrationTests : IAsyncLifetime
 
         await using var again = await TestStore.OpenAsync(Options);
         await again.Database.MigrateAsync(default);
-        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index", "0003_data_bytes", "0004_start_and_network", "0005_queue"]);
+        (await SchemaText.LinesAsync(Connection, "SELECT name FROM schema_version ORDER BY version")).ShouldBe(["0001_initial", "0002_cold_start_index", "0003_data_bytes", "0004_start_and_network", "0005_queue", "0006_schedules", "0007_async"]);
     }
 
     [Fact]
@@ -87,9 +91,9 @@ public abstract class MigrationTests : IAsyncLifetime
         {
         }
 
-        await ExecuteAsync("INSERT INTO schema_version SELECT 6, '0006_future', 'x', applied_at FROM schema_version WHERE version = 1");
+        await ExecuteAsync("INSERT INTO schema_version SELECT 8, '0008_future', 'x', applied_at FROM schema_version WHERE version = 1");
         var fault = await Should.ThrowAsync<SchemaException>(() => TestStore.OpenAsync(Options));
-        fault.Message.ShouldContain("schema version 6, but this Flint knows versions up to 5");
+        fault.Message.ShouldContain("schema version 8, but this Flint knows versions up to 7");
     }
 
     [Fact]

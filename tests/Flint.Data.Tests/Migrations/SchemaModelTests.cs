@@ -23,7 +23,7 @@ public sealed class SchemaModelTests(PostgresFixture server) : IDisposable
     private static readonly string[] OfAllTenants =
     [
         "queue.ix_queue_delayed run_at", "queue.ix_queue_worker worker_id", "queue.ix_queue_expiry expires_at",
-        "idempotency_keys.ix_idempotency_keys_expiry expires_at", "workers.sqlite_autoindex_workers_1 id",
+        "idempotency_keys.ix_idempotency_keys_expiry expires_at", "schedules.ix_schedules_due next_at", "workers.sqlite_autoindex_workers_1 id",
     ];
 
     private readonly TempDirectory _directory = new();

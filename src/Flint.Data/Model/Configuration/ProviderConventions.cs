@@ -15,7 +15,7 @@ internal static class ProviderConventions
         foreach (var property in builder.Model.GetEntityTypes().SelectMany(entity => entity.GetProperties()))
         {
             property.SetColumnName(ToSnakeCase(property.Name));
-            if (property.ClrType == typeof(DateTimeOffset))
+            if ((Nullable.GetUnderlyingType(property.ClrType) ?? property.ClrType) == typeof(DateTimeOffset))
             {
                 property.SetValueConverter(sqlite ? new UnixMilliseconds() : new UtcMilliseconds());
             }

@@ -63,32 +63,10 @@ public sealed class EgressOptions
     }
 
     // The launcher reads addresses as strictly as inet_pton, .NET also reads 10.1 and 0x7f.1: what it has understood is written out.
-    private static string Canonical(string range) => Parse(range)!.Value.ToString();
-
-    private static IPNetwork? Parse(string range)
-    {
-        if (range.Contains('%', StringComparison.Ordinal))
-        {
-            return null;
-        }
-
-        var slash = range.IndexOf('/', StringComparison.Ordinal);
-        if (!IPAddress.TryParse(slash < 0 ? range : range[..slash], out var address))
-        {
-            return null;
-        }
-
-        if (slash < 0)
-        {
-            return new IPNetwork(address, address.GetAddressBytes().Length * 8);
-        }
-
-        // Bits beyond the length are cut off by TryParse; somebody meant something by them.
-        return IPNetwork.TryParse(range, out var network) && network.BaseAddress.Equals(address) ? network : null;
-    }
+    private static string Canonical(string range) => AddressRanges.Parse(range)!.Value.ToString();
 
     private static void CheckRanges(List<string> problems, string name, string[] ranges) =>
         problems.AddRange(ranges
-            .Where(static range => Parse(range) is null)
+            .Where(static range => AddressRanges.Parse(range) is null)
             .Select(range => $"Flint:Sandbox:Egress:{name} has '{range}'; it must be an address or a CIDR range without bits beyond its prefix length, such as 10.1.2.0/24."));
 }

@@ -10,4 +10,4 @@ namespace Flint.Server.Queue.Workers;
 internal delegate Task<InvocationOutcome> DeliverAsync(ClaimedItem item, DeliveryWork delivery, CancellationToken aborting);
 
 /// <summary>Adds to a settlement what follows from the end: destinations and dead letters.</summary>
-internal delegate Settlement.Finished FollowUp(Settlement.Finished finished, ClaimedItem item, QueuedWork work);
+internal delegate Task<Settlement.Finished> FollowUp(Settlement.Finished finished, ClaimedItem item, QueuedWork work, CancellationToken aborting);

@@ -98,16 +98,18 @@ internal sealed partial class JobExecutor : IDisposable
         // 1 read
         if (Read(item) is not { } work)
         {
-            return Finish(item, null, _runner.Failed(FaultType.InvalidPayload, "How it was queued cannot be read."), AttemptNotes.Of(item));
+            return await FinishAsync(running, null, _runner.Failed(FaultType.InvalidPayload, "How it was queued cannot be read."), AttemptNotes.Of(item));
         }
 
         // 2 run
         var attempt = item.Expired
             ? _runner.Failed(FaultType.Expired, "It had not begun when its time to live was over.")
+            : item.Losses >= RetryPolicy.MaxLosses
+            ? _runner.Failed(FaultType.SandboxLost, $"It was lost with its worker {item.Losses} times, and is not begun again.")
             : await _runner.RunAsync(running, work, _stopping.Token);
 
         // 3 decide
-        return running.IsForfeited ? null : Decide(item, work, attempt, item.ClaimedAt - item.CreatedAt + _time.GetElapsedTime(began));
+        return running.IsForfeited ? null : await DecideAsync(running, work, attempt, item.ClaimedAt - item.CreatedAt + _time.GetElapsedTime(began));
     }
 
     private QueuedWork? Read(ClaimedItem item)
@@ -123,12 +125,13 @@ internal sealed partial class JobExecutor : IDisposable
         }
     }
 
-    private Settlement Decide(ClaimedItem item, QueuedWork work, Attempt attempt, TimeSpan age)
+    private async Task<Settlement> DecideAsync(RunningItem running, QueuedWork work, Attempt attempt, TimeSpan age)
     {
+        var item = running.Item;
         var notes = AttemptNotes.Of(item);
         if (attempt.Outcome.Error is not { } error)
         {
-            return Finish(item, work, attempt, notes);
+            return await FinishAsync(running, work, attempt, notes);
         }
 
         // The only way to be cancelled by a caller here; and what the stopping worker refused or killed did nothing wrong.
@@ -141,14 +144,15 @@ internal sealed partial class JobExecutor : IDisposable
             new FailedAttempt(work.Retry, error.Type, item.Attempt, item.Losses + notes.Lost, notes.Refusals(item.Attempt), age), _random);
         return verdict.Again
             ? new Settlement.Retry(item.TenantId, item.Id, item.LeaseNo, verdict.Delay, verdict.Counts, notes.With(item.Attempt, attempt.Outcome, _settings.Name, verdict.Counts))
-            : Finish(item, work, attempt, notes);
+            : await FinishAsync(running, work, attempt, notes);
     }
 
-    private Settlement.Finished Finish(ClaimedItem item, QueuedWork? work, Attempt attempt, AttemptNotes notes)
+    private async Task<Settlement.Finished> FinishAsync(RunningItem running, QueuedWork? work, Attempt attempt, AttemptNotes notes)
     {
+        var item = running.Item;
         var row = _rows.Make(item, attempt.Spec, attempt.Outcome);
         var finished = new Settlement.Finished(item.LeaseNo, row, notes.With(item.Attempt, attempt.Outcome, _settings.Name, ran: true)) { KeepPayload = _rows.KeepsPayload(row.Status, item.Payload?.Length ?? 0) };
-        return work is null ? finished : _followUp(finished, item, work);
+        return work is null ? finished : await _followUp(finished, item, work, running.Aborting);
     }
 
     private Settlement Defect(ClaimedItem item) => item.Attempt < RetryPolicy.MaxLosses

@@ -26,6 +26,8 @@ internal sealed partial class JobRunner(
             return work switch
             {
                 { Job: { } job } => await RunJobAsync(running, job, stopping),
+                { Function: not null, Depth: > QueuedWork.MaxDepth } => Failed(FaultType.LoopDetected,
+                    $"Destinations led from function to function more than {QueuedWork.MaxDepth} times: two that name each other never end."),
                 { Function: { } function } => await RunFunctionAsync(running, function, stopping),
                 { Delivery: { } delivery } => new Attempt(await deliver(item, delivery, running.Aborting), null),
                 _ => Failed(FaultType.EngineUnavailable, "This server does not know this kind of work; a newer one queued it."),

@@ -28,7 +28,8 @@ internal sealed partial class Rescuer : BackgroundLoop
 
     private async Task<int> RescueAsync(bool all, CancellationToken cancellationToken)
     {
-        var rescued = await _store.RescueAsync(RetryPolicy.MaxLosses, all, null, cancellationToken);
+        // Whoever claims what was lost too often ends it (JobExecutor): so that its destinations are not lost with it.
+        var rescued = await _store.RescueAsync(int.MaxValue, all, null, cancellationToken);
         if (rescued.Requeued.Count > 0)
         {
             LogRequeued(_log, rescued.Requeued.Count);

@@ -48,8 +48,6 @@ internal static class WorkerServices
 
     private static void AddRuns(this IServiceCollection services)
     {
-        services.TryAddSingleton<DeliverAsync>((_, _, _) => throw new NotSupportedException("This server cannot deliver to webhooks."));
-        services.TryAddSingleton<FollowUp>((finished, _, _) => finished);
         services.AddSingleton(provider => new JobRunner(
             provider.GetRequiredService<JobCode>(), provider.GetRequiredService<FunctionCatalog>(), provider.GetRequiredService<Dispatcher>().DispatchAsync,
             provider.GetRequiredService<DeliverAsync>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<JobRunner>>()));

@@ -22,6 +22,7 @@ public sealed class JobExecutorTests : IDisposable
     private readonly JobExecutor _executor;
     private readonly JobCode _code;
     private Func<InvocationRequest, CancellationToken, CancellationToken, Task<InvocationOutcome>> _dispatch;
+    private Func<Settlement.Finished, ClaimedItem, QueuedWork, Settlement.Finished> _followUp = (finished, _, _) => finished;
     private DeliverAsync _deliver = (_, _, _) => throw new InvalidOperationException("Nothing is delivered here.");
 
     public JobExecutorTests()
@@ -39,7 +40,7 @@ public sealed class JobExecutorTests : IDisposable
                 return _dispatch(request, stopping, aborting);
             }, (item, delivery, aborting) => _deliver(item, delivery, aborting), _bench.Time, NullLogger<JobRunner>.Instance);
         _executor = new JobExecutor(
-            _bench.Running, runner, _bench.Completer, new InvocationRows(new JsonBuffers(), new HistoryOptions(), new EngineDirectory(engines)), (finished, _, _) => finished,
+            _bench.Running, runner, _bench.Completer, new InvocationRows(new JsonBuffers(), new HistoryOptions(), new EngineDirectory(engines)), (finished, item, work, _) => Task.FromResult(_followUp(finished, item, work)),
             _bench.Settings, new Random(1), _bench.Time, NullLogger<JobExecutor>.Instance);
     }
 
@@ -263,6 +264,38 @@ public sealed class JobExecutorTests : IDisposable
         _code.Dispose();
         _bench.Dispose();
         Directory.Delete(_path, recursive: true);
+    }
+
+    [Fact]
+    public async Task What_follows_is_added_to_every_end_and_to_nothing_else()
+    {
+        _followUp = (finished, item, work) => finished with { DeadLetterList = $"{finished.Row.Status} {work.Retry.Retries}" };
+        (await RunAsync(_bench.Item())).ShouldBeOfType<Settlement.Finished>().DeadLetterList.ShouldBe("COMPLETED 0");
+        (await RunAsync(_bench.Item() with { Expired = true })).ShouldBeOfType<Settlement.Finished>().DeadLetterList.ShouldBe("FAILED 0");
+        _dispatch = (_, _, _) => Task.FromResult(Failed(FaultType.Unhandled, "boom"));
+        var once = WorkerBench.Job(WorkerBench.NoRetries with { Retries = 1 });
+        (await RunAsync(_bench.Item(once))).ShouldBeOfType<Settlement.Retry>();
+        (await RunAsync(_bench.Item(once, attempt: 2))).ShouldBeOfType<Settlement.Finished>().DeadLetterList.ShouldBe("FAILED 1");
+    }
+
+    [Fact]
+    public async Task What_was_lost_too_often_with_its_workers_ends_without_another_run()
+    {
+        _followUp = (finished, _, _) => finished with { DeadLetterList = "lost" };
+        (await RunAsync(_bench.Item(attempt: 3) with { Losses = 2 })).ShouldBeOfType<Settlement.Finished>().Row.Status.ShouldBe("COMPLETED");
+        _dispatched.Clear();
+        var finished = (await RunAsync(_bench.Item(attempt: 4) with { Losses = 3 })).ShouldBeOfType<Settlement.Finished>();
+        (finished.Row.ErrorType, finished.DeadLetterList, _dispatched.Count).ShouldBe(("SandboxLost", "lost", 0));
+    }
+
+    [Fact]
+    public async Task A_chain_of_destinations_that_does_not_end_is_ended()
+    {
+        _catalog.Failure = new DatabaseException("asked");
+        (await RunAsync(Deep(QueuedWork.MaxDepth))).ShouldBeOfType<Settlement.Retry>();
+        (await RunAsync(Deep(QueuedWork.MaxDepth + 1))).ShouldBeOfType<Settlement.Finished>().Row.ErrorType.ShouldBe("LoopDetected");
+
+        ClaimedItem Deep(int depth) => _bench.Item(new QueuedWork { Function = new FunctionWork("f", null), Retry = WorkerBench.NoRetries, Depth = depth }) with { Mode = "async", Source = null };
     }
 
     private async Task<Settlement> RunAsync(ClaimedItem item)

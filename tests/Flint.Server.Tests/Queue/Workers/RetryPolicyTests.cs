@@ -18,10 +18,11 @@ public sealed class RetryPolicyTests
         var expected = fault switch
         {
             FaultType.Unhandled or FaultType.TimedOut or FaultType.OutOfMemory or FaultType.ExitedEarly or FaultType.ResponseTooLarge or FaultType.InvalidResponse
-                or FaultType.ImportError or FaultType.HandlerNotFound or FaultType.SyntaxError or FaultType.SnapshotUnsafe or FaultType.ProtocolViolation => (true, true),
+                or FaultType.ImportError or FaultType.HandlerNotFound or FaultType.SyntaxError or FaultType.SnapshotUnsafe or FaultType.ProtocolViolation or FaultType.DeliveryFailed => (true, true),
             FaultType.SandboxLost => (true, true),
             FaultType.EngineUnavailable or FaultType.Throttled => (true, false),
-            FaultType.InvalidPayload or FaultType.Cancelled or FaultType.Expired or FaultType.FunctionNotFound => (false, true),
+            FaultType.InvalidPayload or FaultType.Cancelled or FaultType.Expired or FaultType.FunctionNotFound or FaultType.LoopDetected
+                or FaultType.DestinationRefused => (false, true),
             _ => throw new ArgumentOutOfRangeException(nameof(fault), fault, "A new fault needs a decision."),
         };
         var verdict = Decide(Twice, fault);
