@@ -5,7 +5,6 @@ using Flint.Runtime.Pooling;
 using Flint.Server.Hosting;
 using Flint.Server.Packages;
 using Flint.Server.Services;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Flint.Server.Queue.Workers;
 
