@@ -81,7 +81,8 @@ class Function(Snapshot):
         assert self.stream.next()[0] == READY
         self.stream.send(1, json.dumps({
             "handler": "main.handler", "taskRoot": "/var/task", "functionName": "f", "functionVersion": "1", "invokedFunctionArn": "a", "memoryMb": 512,
-            "maxResultBytes": 1 << 20, "environment": profile(language)["environment"], "snapshot": True}).encode())
+            "maxResultBytes": 1 << 20, "environment": profile(language)["environment"], "snapshot": True, "call": "handler",
+            "globals": "full"}).encode())
         kind, body = self.stream.next()
         assert kind == INIT_OK, (hex(kind), body)
 

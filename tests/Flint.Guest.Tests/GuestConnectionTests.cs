@@ -30,9 +30,10 @@ public sealed class GuestConnectionTests
         frame[..4].ShouldBe([1, 1, 0, 0]);
         JsonElement json = JsonDocument.Parse(frame.AsMemory(8)).RootElement;
         json.EnumerateObject().Select(member => member.Name).ShouldBe(
-            ["handler", "taskRoot", "functionName", "functionVersion", "invokedFunctionArn", "memoryMb", "maxResultBytes", "environment", "snapshot"]);
+            ["handler", "taskRoot", "functionName", "functionVersion", "invokedFunctionArn", "memoryMb", "maxResultBytes", "environment", "snapshot", "call", "globals"]);
         json.GetProperty("environment").GetProperty("A").GetString().ShouldBe("é\"");
         json.GetProperty("maxResultBytes").GetInt32().ShouldBe(6 * 1024 * 1024);
+        (json.GetProperty("call").GetString(), json.GetProperty("globals").GetString()).ShouldBe(("handler", "full"));
     }
 
     [Fact]

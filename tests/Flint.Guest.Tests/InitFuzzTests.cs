@@ -17,7 +17,7 @@ public sealed class InitFuzzTests
     private const int ProtocolFault = 130;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(20);
     private static readonly string[] Members =
-        ["handler", "taskRoot", "functionName", "functionVersion", "invokedFunctionArn", "memoryMb", "maxResultBytes", "environment", "snapshot"];
+        ["handler", "taskRoot", "functionName", "functionVersion", "invokedFunctionArn", "memoryMb", "maxResultBytes", "environment", "snapshot", "call", "globals"];
 
     private static readonly string[] Values =
     [
@@ -54,7 +54,7 @@ public sealed class InitFuzzTests
 
     private static string Valid(string taskRoot) =>
         $$"""
-        {"handler":"main.handler","taskRoot":{{JsonSerializer.Serialize(taskRoot)}},"functionName":"f","functionVersion":"1","invokedFunctionArn":"arn","memoryMb":128,"maxResultBytes":1000,"environment":null,"snapshot":false}
+        {"handler":"main.handler","taskRoot":{{JsonSerializer.Serialize(taskRoot)}},"functionName":"f","functionVersion":"1","invokedFunctionArn":"arn","memoryMb":128,"maxResultBytes":1000,"environment":null,"snapshot":false,"call":"handler","globals":"full"}
         """;
 
     /// <summary>What came of it. A guest that loaded the handler must also answer an event.</summary>
@@ -152,6 +152,7 @@ public sealed class InitFuzzTests
             JsonElement init = document.RootElement;
             return Members[..5].All(name => init.GetProperty(name).GetString() is { } text && !text.Contains('\0', StringComparison.Ordinal)) &&
                 Members[5..7].All(name => init.GetProperty(name).GetDouble() is > 0 and < 2147483648 and double number && number == Math.Floor(number)) &&
+                (init.GetProperty("call").GetString(), init.GetProperty("globals").GetString()) is ("handler", "full") or ("main", "full" or "limited") &&
                 init.GetProperty("environment").ValueKind == JsonValueKind.Null && init.GetProperty("snapshot").ValueKind == JsonValueKind.False;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)

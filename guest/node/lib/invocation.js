@@ -27,14 +27,35 @@ class Invocation {
       this.settle(false, error);
       return;
     }
-    if (isThenable(result)) {
-      this.isAsync = true;
-      try {
-        result.then(this.succeed, this.fail);
-      } catch (error) {
-        this.settle(false, error);
-      }
+    this.#await(result);
+  }
+
+  /** A job's: what it returns is the answer, at once or when the promise is settled. */
+  startMain(main, payload) {
+    let result;
+    try {
+      result = main(payload);
+    } catch (error) {
+      this.settle(false, error);
+      return;
     }
+    if (!this.#await(result)) {
+      this.settle(true, result);
+    }
+  }
+
+  /** False for what is no promise. */
+  #await(result) {
+    if (!isThenable(result)) {
+      return false;
+    }
+    this.isAsync = true;
+    try {
+      result.then(this.succeed, this.fail);
+    } catch (error) {
+      this.settle(false, error);
+    }
+    return true;
   }
 
   #callBack(error, value) {

@@ -10,11 +10,7 @@ const OWN_DIRECTORY = path.dirname(__dirname) + path.sep;
 /** The function. Throws Fault for what Lambda has codes for, and whatever the module throws while it is run. */
 async function load(taskRoot, handler) {
   const { directory, moduleName, exportPath } = split(handler);
-  try {
-    process.chdir(taskRoot);
-  } catch {
-    // The file's absence is reported below, by its name.
-  }
+  enter(taskRoot);
   let userModule;
   try {
     userModule = await loadModule(taskRoot, directory, moduleName);
@@ -32,6 +28,14 @@ async function load(taskRoot, handler) {
     throw new Fault('HandlerNotFound', 'Runtime.HandlerNotFound', `${handler} is not a function`);
   }
   return found;
+}
+
+function enter(taskRoot) {
+  try {
+    process.chdir(taskRoot);
+  } catch {
+    // The file's absence is reported, by its name.
+  }
 }
 
 function split(handler) {
@@ -114,4 +118,4 @@ function isOwnLine(line) {
   return line.includes(OWN_DIRECTORY) || line.includes('node:internal/modules/');
 }
 
-module.exports = { load };
+module.exports = { load, enter, split, isFile, isModuleScope, isOwnLine, loadFault };

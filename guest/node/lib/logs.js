@@ -12,6 +12,8 @@ class Logs {
   #streams = [];
   #json = false;
   #least = 0;
+  /** A job's: as written, by Node's own console. */
+  #plain = false;
   requestId = undefined;
 
   constructor(channel) {
@@ -21,9 +23,11 @@ class Logs {
   install() {
     this.#streams = [this.#replaceStream('stdout', STDOUT), this.#replaceStream('stderr', STDERR)];
     const methods = { log: 'INFO', info: 'INFO', debug: 'DEBUG', warn: 'WARN', error: 'ERROR', trace: 'TRACE', fatal: 'FATAL' };
+    const { error } = console;
     for (const [name, level] of Object.entries(methods)) {
       const stream = LEVELS[level] >= LEVELS.WARN || name === 'trace' ? STDERR : STDOUT;
-      console[name] = (...args) => this.#console(stream, level, args);
+      const own = console[name] ?? error;
+      console[name] = (...args) => (this.#plain ? own.apply(console, args) : this.#console(stream, level, args));
     }
     // Every way out but a signal comes through here, after the user's own exit listeners.
     const exitNow = process.reallyExit;
@@ -33,8 +37,9 @@ class Logs {
     };
   }
 
-  /** Reads the function's log settings. */
-  configure() {
+  /** Reads the function's log settings; a job has none. */
+  configure(plain) {
+    this.#plain = plain;
     this.#json = (process.env.AWS_LAMBDA_LOG_FORMAT ?? '').toUpperCase() === 'JSON';
     this.#least = LEVELS[(process.env.AWS_LAMBDA_LOG_LEVEL ?? '').toUpperCase()] ?? 0;
   }
@@ -49,7 +54,9 @@ class Logs {
   /** Writes an uncaught error in the function's log format. */
   report(label, errorReport, thrown) {
     try {
-      if (this.#json) {
+      if (this.#plain) {
+        this.#channel.log(STDERR, errorReport.stackTrace.length > 0 ? errorReport.stackTrace.join('\n') : plainMessage(errorReport));
+      } else if (this.#json) {
         this.#channel.log(STDERR, JSON.stringify({
           timestamp: new Date().toISOString(), level: 'ERROR', requestId: this.requestId,
           message: { errorType: errorReport.name, errorMessage: errorReport.message, stackTrace: errorReport.stackTrace },
@@ -183,6 +190,11 @@ function makeStream(lines, fd) {
   };
   stream.destroySoon = stream.destroy;
   return stream;
+}
+
+/** What was thrown is told as Node would; what has one of Lambda's codes for a name tells all in its message. */
+function plainMessage({ name, message }) {
+  return name.includes('.') ? message : `Uncaught ${message}`;
 }
 
 function errorFields(error) {

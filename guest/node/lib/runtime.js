@@ -10,8 +10,10 @@ const { makeContext } = require('./context.js');
 const { Invocation } = require('./invocation.js');
 const { Logs } = require('./logs.js');
 
-const TEXTS = ['handler', 'taskRoot', 'functionName', 'functionVersion', 'invokedFunctionArn'];
+const TEXTS = ['handler', 'taskRoot', 'functionName', 'functionVersion', 'invokedFunctionArn', 'call', 'globals'];
 const NUMBERS = ['memoryMb', 'maxResultBytes'];
+/** What is called, and with which globals: two members of INIT, of which not all pairs make sense. */
+const CALLS = ['handler full', 'main full', 'main limited'];
 const UNHANDLED_REJECTION = 128;
 const UNCAUGHT_EXCEPTION = 129;
 const PROTOCOL_FAULT = 130;
@@ -82,9 +84,10 @@ class Guest {
       applyEnvironment(this.#forkSide.environment, this.#init.environment);
       this.#forkSide.applied();
     }
-    this.#logs.configure();
+    const isJob = this.#init.call === 'main';
+    this.#logs.configure(isJob);
     this.#install();
-    loader.load(this.#init.taskRoot, this.#init.handler).then(
+    (isJob ? require('./jobs.js').load(this.#init) : loader.load(this.#init.taskRoot, this.#init.handler)).then(
       (handler) => {
         this.#handler = handler;
         // After the rejections of the module's own code have come up.
@@ -158,6 +161,10 @@ class Guest {
     this.#current = invocation;
     this.#logs.requestId = meta.requestId;
     setTrace(meta.traceId);
+    if (this.#init.call === 'main') {
+      invocation.startMain(this.#handler, buffer.utf8Slice(payload, end));
+      return;
+    }
     let event;
     try {
       event = JSON.parse(buffer.utf8Slice(payload, end));
@@ -258,7 +265,7 @@ class Guest {
       setImmediate(() => this.answer(invocation));
       return;
     }
-    this.#uncaught(unsettledFault('the promise that the handler returned'), 'Invoke Error', UNSETTLED);
+    this.#uncaught(unsettledFault(`the promise that ${this.#init.call === 'main' ? 'main' : 'the handler'} returned`), 'Invoke Error', UNSETTLED);
   }
 
   #receive(kind) {
@@ -317,6 +324,9 @@ function parseInit(bytes, forked) {
 /** `forked`: the environment comes in INIT. */
 function isInit(init, forked) {
   if (init === null || typeof init !== 'object' || Array.isArray(init) || typeof init.snapshot !== 'boolean' || (init.snapshot && !forked)) {
+    return false;
+  }
+  if (!CALLS.includes(`${init.call} ${init.globals}`) || (init.snapshot && init.call === 'main')) {
     return false;
   }
   if (!TEXTS.every((name) => isText(init[name])) || !NUMBERS.every((name) => Number.isInteger(init[name]) && init[name] > 0 && init[name] < 2 ** 31)) {

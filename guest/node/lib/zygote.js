@@ -19,10 +19,13 @@ const runtime = require('./runtime.js');
 const DIRECTORY = path.dirname(__dirname);
 const BOOTSTRAP = path.join(DIRECTORY, 'bootstrap.js');
 const REHEARSAL = path.join(DIRECTORY, 'rehearsal');
-const REHEARSALS = 24;
+const REHEARSALS = 42;
 /** A life of each: READY, INIT_OK and three answers. Anything else is a broken bootstrap, and no guest may come of it. */
-const HANDLERS = ['common.handler', 'common.callback', 'module.handler'];
-const REHEARSED = [[0x81, 0x82, 0x85, 0x86, 0x85], [0x81, 0x82, 0x85, 0x85, 0x85], [0x81, 0x82, 0x85, 0x85, 0x85]];
+const PARTS = [
+  { handler: 'common.handler' }, { handler: 'common.callback' }, { handler: 'module.handler' },
+  { handler: 'job.main', call: 'main' }, { handler: 'jobmodule.main', call: 'main' }, { handler: 'limited.main', call: 'main', globals: 'limited' },
+];
+const REHEARSED = [0x86, 0x85, 0x85, 0x86, 0x86, 0x86].map((second) => [0x81, 0x82, 0x85, second, 0x85]);
 /** No less than any function's, so that the zygote's own limits stay. */
 const LARGEST_MEMORY = 1 << 20;
 /** For which V8's flags are set before the fork: a function with as much need not. */
@@ -54,7 +57,7 @@ async function prepare(mainModule) {
   guest = new runtime.Guest(channel, forkSide);
   const kinds = [];
   for (let number = 0; number < REHEARSALS; number++) {
-    kinds.push(await rehearse(worker, own, number, HANDLERS[number % HANDLERS.length]));
+    kinds.push(await rehearse(worker, own, number, PARTS[number % PARTS.length]));
   }
   if (kinds.some((life, number) => life.join() !== REHEARSED[number % REHEARSED.length].join())) {
     throw new Error(`the rehearsal went wrong: ${kinds}`);
@@ -95,21 +98,23 @@ function loadNative() {
 // ---- rehearsal
 
 /** Serves one function's life from a socket, from a directory that Node has not seen; the kinds of all frames that came of it but LOG. */
-async function rehearse(worker, own, number, handler) {
+async function rehearse(worker, own, number, { handler, call = 'handler', globals = 'full' }) {
   const taskRoot = `/tmp/rehearsal-${process.pid}-${number}`;
   fs.cpSync(REHEARSAL, taskRoot, { recursive: true });
   const init = {
     handler, taskRoot, functionName: 'rehearsal', functionVersion: '$LATEST', invokedFunctionArn: 'arn', memoryMb: 128,
-    maxResultBytes: 6291456, environment: { ...environment, ...functionEnvironment(handler, number) }, snapshot: false,
+    maxResultBytes: 6291456, environment: { ...environment, ...(call === 'main' ? { TMPDIR: '/tmp', FLINT_JOB_ID: `rehearsal-${number}` } : functionEnvironment(handler, number)) },
+    snapshot: false, call, globals,
   };
   const invokes = [false, true, false].map((fail, turn) => {
     const meta = Buffer.from(JSON.stringify({
       requestId: `rehearsal-${turn}`, deadlineMs: 0, clientContext: null, traceId: fail ? 'Root=1' : null,
     }));
-    const event = Buffer.from(JSON.stringify({ number: turn, fail, text: 'refused', list: [1, 2.5, '\u00e9', null, true, {}] }));
+    const event = { number: turn, fail, text: 'refused', list: [1, 2.5, '\u00e9', null, true, {}] };
+    const payload = Buffer.from(JSON.stringify(call === 'main' ? [event] : event));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(meta.length);
-    return frame(protocol.INVOKE, Buffer.concat([Buffer.alloc(16), length, meta, event]));
+    return frame(protocol.INVOKE, Buffer.concat([Buffer.alloc(16), length, meta, payload]));
   });
   try {
     fs.writeSync(worker, Buffer.concat([frame(protocol.INIT, Buffer.from(JSON.stringify(init))), ...invokes]));

@@ -2,7 +2,9 @@
 
 from . import codec, protocol
 
-_OWN_FILES = ("/flint_guest/", "/python/bootstrap.py", "<frozen ")
+_OWN_FILES = ("/flint_guest/", "/python/bootstrap.py", "<frozen ", "/asyncio/runners.py", "/asyncio/base_events.py")
+# Whose refusals are raised below the user's own frames.
+_REFUSING_FILE = "/flint_guest/jobs.py"
 _MAX_FRAMES = 200
 _MAX_MESSAGE = 32 * 1024
 _NBSP = "\u00a0"
@@ -57,6 +59,13 @@ class Report:
         return "\r".join(line.replace("\n", "\r") for line in lines) + "\n"
 
 
+    def plain_text(self):
+        """As the interpreter prints an uncaught exception; what has one of Lambda's codes for a name is told by its message alone."""
+        lines = ["Traceback (most recent call last):\n", *self.trace] if self.trace else []
+        lines.append(self.message if "." in self.name else self.name + (": " + self.message if self.message else ""))
+        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+
+
 def report(error):
     """The report of any exception."""
     try:
@@ -83,6 +92,8 @@ def frames(trace):
         trace = trace.tb_next
     while found and _is_own(found[0][0]):
         del found[0]
+    while found and found[-1][0].endswith(_REFUSING_FILE):
+        del found[-1]
     if len(found) > _MAX_FRAMES:
         half = _MAX_FRAMES // 2
         omitted = len(found) - 2 * half

@@ -63,7 +63,11 @@ def load(handler, task_root):
     module_name = module_path.replace("/", ".")
     if module_name in sys.builtin_module_names:
         raise Fault("ImportError", "Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module_path} as a handler module")
-    module = _import(module_name, module_path, task_root)
+    return pick(import_by(lambda: _import(module_name, task_root), module_path), module_path, function_name)
+
+
+def pick(module, module_path, function_name):
+    """The module's function of that name."""
     try:
         function = getattr(module, function_name)
     except AttributeError:
@@ -73,15 +77,20 @@ def load(handler, task_root):
     return function
 
 
-def _import(module_name, module_path, task_root):
+def _import(module_name, task_root):
+    if not module_name or module_name[0] == ".":
+        raise ImportError(f"No module named '{module_name}'")
+    module = _import_file(module_name, task_root)
+    if module is None:
+        __import__(module_name)
+        module = sys.modules[module_name]
+    return module
+
+
+def import_by(run, module_path):
+    """The module that `run` gives; what is wrong with it in Lambda's codes."""
     try:
-        if not module_name or module_name[0] == ".":
-            raise ImportError(f"No module named '{module_name}'")
-        module = _import_file(module_name, task_root)
-        if module is None:
-            __import__(module_name)
-            module = sys.modules[module_name]
-        return module
+        return run()
     except ImportError as error:
         raise Fault("ImportError", "Runtime.ImportModuleError", f"Unable to import module '{module_path}': {message_of(error)}") from None
     except SyntaxError as error:

@@ -52,6 +52,8 @@ class Logs:
         self._channel = channel
         self.request_id = ""
         self.json = False
+        # A job's: as written, also by logging, of which nothing is set up.
+        self.plain = False
         self._level = None
         self._configured = None  # the logging package that has our handler
         self.stdout = _open(channel, STDOUT)
@@ -61,8 +63,13 @@ class Logs:
         sys.stdout = sys.__stdout__ = self.stdout
         sys.stderr = sys.__stderr__ = self.stderr
 
-    def configure(self):
-        """Reads the function's log settings; the root logger is set up once the function imports logging."""
+    def configure(self, plain):
+        """Reads the function's log settings; the root logger is set up once the function imports logging. A job has none."""
+        self.plain = plain
+        if plain:
+            if self._configured is not None:
+                self._configured.root.handlers.clear()
+            return
         variables = os.environ._data
         self.json = variables.get(_FORMAT, b"").upper() == b"JSON"
         level = variables.get(_LEVEL)
@@ -95,7 +102,9 @@ class Logs:
     def report(self, report):
         """Writes an uncaught error in the function's log format."""
         try:
-            if self.json:
+            if self.plain:
+                text = report.plain_text()
+            elif self.json:
                 from . import codec
 
                 text = codec.dumps({

@@ -14,7 +14,9 @@ from .logs import Logs
 
 PROTOCOL_FAULT = 130
 READY_START = b'{"protocol":1,"runtime":"python%d.%d","pid":' % sys.version_info[:2]
-_TEXTS = ("handler", "taskRoot", "functionName", "functionVersion", "invokedFunctionArn")
+_TEXTS = ("handler", "taskRoot", "functionName", "functionVersion", "invokedFunctionArn", "call", "globals")
+# What is called, and with which globals: two members of INIT, of which not all pairs make sense.
+_CALLS = (("handler", "full"), ("main", "full"), ("main", "limited"))
 _NUMBERS = ("memoryMb", "maxResultBytes")
 _TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
 _TRACE_KEY = os.environ.encodekey(_TRACE_VARIABLE)
@@ -91,8 +93,10 @@ def _is_init(init, may_snapshot, forked):
         value = init.get(name)
         if type(value) is not int or not 0 < value < 1 << 31:
             return False
+    if (init["call"], init["globals"]) not in _CALLS:
+        return False
     snapshot, environment = init.get("snapshot"), init.get("environment", False)
-    if type(snapshot) is not bool or (snapshot and not may_snapshot):
+    if type(snapshot) is not bool or (snapshot and (not may_snapshot or init["call"] == "main")):
         return False
     if not forked:
         return environment is None
@@ -117,10 +121,16 @@ def _is_text(value):
 
 def _init(channel, logs, init):
     """Loads the handler, or reports why it cannot be and waits for the end."""
-    logs.configure()
+    is_job = init["call"] == "main"
+    logs.configure(is_job)
     try:
         loader.set_path(init["taskRoot"])
-        handler = loader.load(init["handler"], init["taskRoot"])
+        if is_job:
+            from . import jobs
+
+            handler = jobs.load(init)
+        else:
+            handler = loader.load(init["handler"], init["taskRoot"])
     except SystemExit:
         logs.flush()
         raise

@@ -24,7 +24,9 @@ _MODULES = (
     "types", "typing", "urllib.error", "urllib.parse", "urllib.request", "uuid", "warnings", "weakref", "zlib", "zoneinfo",
 )
 # So many that the interpreter has specialised what it runs: specialised code touches less.
-_REHEARSALS = 12
+_REHEARSALS = 24
+# One after the other: handler, call, globals.
+_PARTS = (("rehearsal.handler", "handler", "full"), ("job.main", "main", "full"), ("rehearsal.handler", "handler", "full"), ("limited.main", "main", "limited"))
 _CHANNEL = 3
 # Whose fork handlers a fork of a zygote need not run, which has one thread and holds no lock: they make locks anew, forget threads, and seed what serve seeds.
 _KNOWN_HANDLERS = frozenset(("concurrent.futures.thread", "logging", "random", "threading"))
@@ -152,7 +154,7 @@ def _rehearse(directory, number):
     worker, guest = socket.socketpair()
     channel = protocol.Channel(guest.fileno())
     try:
-        worker.sendall(_script(code))
+        worker.sendall(_script(code, *_PARTS[number % len(_PARTS)]))
         worker.shutdown(socket.SHUT_WR)
         channel.ready(runtime.READY_START + b"2}")
         runtime.live(channel, Logs(channel), None, _give_way)
@@ -167,7 +169,8 @@ def _rehearse(directory, number):
         root = logging.getLogger()
         root.handlers.clear()
         root.setLevel(logging.WARNING)
-        sys.modules.pop("rehearsal", None)
+        for name, _, _ in _PARTS:
+            sys.modules.pop(name.partition(".")[0], None)
         sys.path_importer_cache.pop(code, None)
         sys.modules["linecache"].clearcache()
         os.chdir("/")
@@ -176,16 +179,18 @@ def _rehearse(directory, number):
         raise RuntimeError(f"the rehearsal went wrong: {bytes(answers)!r}")
 
 
-def _script(code):
+def _script(code, handler, call, globals):
     init = {
-        "handler": "rehearsal.handler", "taskRoot": code, "functionName": "rehearsal", "functionVersion": "$LATEST", "invokedFunctionArn": "arn",
+        "handler": handler, "taskRoot": code, "functionName": "rehearsal", "functionVersion": "$LATEST", "invokedFunctionArn": "arn",
         "memoryMb": 128, "maxResultBytes": 6291456, "environment": dict(os.environ), "snapshot": False,
+        "call": call, "globals": globals,
     }
     frames = [_frame(0x01, codec.dumps(init))]
     for number, fail in enumerate((False, True, False)):
         meta = codec.dumps({"requestId": f"rehearsal-{number}", "deadlineMs": 0, "clientContext": None, "traceId": "Root=1" if fail else None})
-        event = codec.dumps({"number": number, "fail": fail, "text": "refused", "list": [1, 2.5, "\u00e9", None, True, {}]})
-        frames.append(_frame(0x02, bytes(16) + len(meta).to_bytes(4, "little") + meta + event))
+        event = {"number": number, "fail": fail, "text": "refused", "list": [1, 2.5, "\u00e9", None, True, {}]}
+        payload = codec.dumps([event] if call == "main" else event)
+        frames.append(_frame(0x02, bytes(16) + len(meta).to_bytes(4, "little") + meta + payload))
     return b"".join(frames)
 
 

@@ -1,10 +1,11 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Flint.Runtime.Invocation;
 
 namespace Flint.TestKit.Guest;
 
 /// <summary>
-/// One behaviour that every guest must show: an entry of guest/conformance/cases.json. Members of a language win over the case's own.
+/// One behaviour that every guest must show: an entry of guest/conformance/cases.json or jobs.json. Members of a language win over the case's own.
 /// </summary>
 public sealed record GuestCase
 {
@@ -13,6 +14,8 @@ public sealed record GuestCase
     public string? Note { get; init; }
     public int MemoryMb { get; init; } = 256;
     public Dictionary<string, string> Environment { get; init; } = [];
+    public GuestCall Call { get; init; }
+    public GuestGlobals Globals { get; init; }
     /// <summary>The init's failure; null when the handler loads.</summary>
     public GuestExpectation? Init { get; init; }
     public List<GuestInvokeStep> Invokes { get; init; } = [];

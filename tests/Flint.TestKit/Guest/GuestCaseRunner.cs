@@ -12,7 +12,7 @@ public sealed class GuestCaseRunner(GuestHost host, GuestCase guestCase, string 
     private readonly GuestProgram _program = guestCase.Languages[GuestCases.Language(runtime)];
     private string _taskRoot = "";
 
-    /// <summary>Runs the named case of guest/conformance/cases.json.</summary>
+    /// <summary>Runs the named case of guest/conformance.</summary>
     public static Task RunAsync(GuestHost host, string name, string runtime) =>
         new GuestCaseRunner(host, GuestCases.Load().Single(guestCase => guestCase.Name == name), runtime).RunAsync();
 
@@ -148,6 +148,8 @@ public sealed class GuestCaseRunner(GuestHost host, GuestCase guestCase, string 
         MemoryMb = guestCase.MemoryMb,
         TaskRoot = _taskRoot,
         Environment = sandbox.GuestEnvironment,
+        Call = guestCase.Call,
+        Globals = guestCase.Globals,
     };
 
     private void WriteFiles(string code)

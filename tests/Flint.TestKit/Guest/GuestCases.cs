@@ -19,19 +19,21 @@ public sealed record GuestHost(Func<SandboxSpec, CancellationToken, Task<ISandbo
         new(engine.CreateAsync, static _ => "/var/task") { CodeParent = codeParent };
 }
 
-/// <summary>The cases of guest/conformance/cases.json.</summary>
+/// <summary>The cases of guest/conformance: those of functions, and those of jobs.</summary>
 public static class GuestCases
 {
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) },
     };
 
     /// <summary>The source tree's guest directory, found upwards from the running test.</summary>
     public static string GuestDirectory { get; } = FindGuestDirectory();
 
     public static IReadOnlyList<GuestCase> Load() =>
-        JsonSerializer.Deserialize<List<GuestCase>>(File.ReadAllText(Path.Combine(GuestDirectory, "conformance", "cases.json")), Json)!;
+        [.. new[] { "cases.json", "jobs.json" }.SelectMany(static name =>
+            JsonSerializer.Deserialize<List<GuestCase>>(File.ReadAllText(Path.Combine(GuestDirectory, "conformance", name)), Json)!)];
 
     /// <summary>Case names and runtimes for a theory: every case in every one of the given runtimes that it has a program for.</summary>
     public static IEnumerable<(string Case, string Runtime)> For(params IReadOnlyList<string> runtimes) =>
