@@ -18,7 +18,7 @@ internal static class EntryNames
         if (raw.Length > limits.MaxNameBytes)
         {
             throw new RefusedException("entry_name_too_long", $"An entry's name has {raw.Length} bytes; at most {limits.MaxNameBytes} are taken.",
-                Escape(Encoding.Latin1.GetString(raw[..64])) + "...", $"{limits.MaxNameBytes} bytes", "Flint:Packages:MaxNameBytes");
+                Escape(Encoding.Latin1.GetString(raw[..64])) + "...", limit: $"{limits.MaxNameBytes} bytes", knob: "Flint:Packages:MaxNameBytes");
         }
 
         string name;
@@ -42,7 +42,7 @@ internal static class EntryNames
         if (parts.Length > limits.MaxDepth)
         {
             throw new RefusedException("entry_too_deep", $"An entry lies {parts.Length} directories deep; at most {limits.MaxDepth} are taken.",
-                Escape(path), limits.MaxDepth.ToString(CultureInfo.InvariantCulture), "Flint:Packages:MaxDepth");
+                Escape(path), limit: limits.MaxDepth.ToString(CultureInfo.InvariantCulture), knob: "Flint:Packages:MaxDepth");
         }
 
         foreach (var part in parts)

@@ -245,7 +245,7 @@ internal static class ZipDirectory
         if (size > 1024 * 1024 && size / Math.Max(1, compressed) > limits.MaxCompressionRatio)
         {
             throw new RefusedException("compression_ratio", $"An entry unpacks to {size / Math.Max(1, compressed)} times its compressed size.",
-                shown, limits.MaxCompressionRatio.ToString(CultureInfo.InvariantCulture), "Flint:Packages:MaxCompressionRatio");
+                shown, limit: limits.MaxCompressionRatio.ToString(CultureInfo.InvariantCulture), knob: "Flint:Packages:MaxCompressionRatio");
         }
     }
 

@@ -20,6 +20,8 @@ internal sealed class FinishWaits
         }
     }
 
+    public bool IsWaitedFor(string id) => _waiting.ContainsKey(id);
+
     public void Finished(string id)
     {
         if (_waiting.TryGetValue(id, out var waiters))
