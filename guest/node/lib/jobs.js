@@ -174,4 +174,13 @@ function check(file) {
   return stderr.startsWith('[stdin]:') ? stderr.slice(0, end < 0 ? undefined : end).replace('[stdin]', () => file) : null;
 }
 
-module.exports = { load };
+/** A report without the frames of what runs a job's script, and of what limited globals are made of. Here, so that the errors of functions cost nothing more. */
+function trim(report) {
+  const stackTrace = report.stackTrace.filter((line) => !line.includes('(flint:globals:'));
+  while (stackTrace.at(-1)?.startsWith('    at Module._compile (node:internal/modules/')) {
+    stackTrace.pop();
+  }
+  return { ...report, stackTrace };
+}
+
+module.exports = { load, trim };
