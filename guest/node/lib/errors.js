@@ -5,8 +5,6 @@ const path = require('path');
 const { MAX_ERROR_BODY } = require('./protocol.js');
 
 const OWN_DIRECTORY = path.dirname(__dirname) + path.sep;
-/** What runs a job's script is called by it through Node's own loader. */
-const JOBS = path.join(__dirname, 'jobs.js');
 const MAX_MESSAGE = 32 * 1024;
 const MAX_FRAMES = 200;
 
@@ -74,11 +72,8 @@ function frames(stack) {
   if (typeof stack !== 'string') {
     return [];
   }
-  const lines = stack.split('\n').filter((line) => !line.includes('(flint:globals:'));
-  let own = lines.findIndex((line) => line.includes(OWN_DIRECTORY));
-  if (own > 0 && lines[own].includes(JOBS)) {
-    own = lines.findLastIndex((line, index) => index < own && !line.includes('(node:internal/modules/')) + 1;
-  }
+  const lines = stack.split('\n');
+  const own = lines.findIndex((line) => line.includes(OWN_DIRECTORY));
   return lines.slice(0, Math.min(own < 0 ? lines.length : own, MAX_FRAMES));
 }
 

@@ -107,28 +107,43 @@ function wrongIn(file, source) {
 /** An import of the file, of whose text a function that tells its declaration is made the last line. */
 async function importModule(file, name) {
   const { href } = pathToFileURL(file);
-  const { promises } = fs;
-  const { readFile } = promises;
-  const restore = () => {
-    promises.readFile = readFile;
-  };
-  if (IDENTIFIER.test(name)) {
-    // Node's loader of ES modules reads with this. Where it does not, what is not exported is not found.
-    promises.readFile = async (from, ...rest) => {
-      const data = await readFile.call(promises, from, ...rest);
-      if (String(from) !== href) {
-        return data;
-      }
-      restore();
-      return `${data}\nexport function ${GETTER}() { return typeof ${name} === 'undefined' ? undefined : ${name}; }`;
-    };
-  }
+  const restore = IDENTIFIER.test(name)
+    ? appendTo(href, `\nexport function ${GETTER}() { return typeof ${name} === 'undefined' ? undefined : ${name}; }`)
+    : () => {};
   try {
     const { [GETTER]: getter, ...exported } = await import(href);
     return choose(file, name, exported, getter?.());
   } finally {
     restore();
   }
+}
+
+/** Lets an import of the module find more than the file has; returns what ends that. */
+function appendTo(href, more) {
+  if (Module.registerHooks !== undefined) {
+    const hooks = Module.registerHooks({
+      load(url, context, next) {
+        const loaded = next(url, context);
+        return url === href && loaded.source ? { ...loaded, source: Buffer.from(loaded.source).toString() + more } : loaded;
+      },
+    });
+    return () => hooks.deregister();
+  }
+  // Before Node 22.15: its loader of ES modules reads with this. Where it does not, what is not exported is not found.
+  const { promises } = fs;
+  const { readFile } = promises;
+  const restore = () => {
+    promises.readFile = readFile;
+  };
+  promises.readFile = async (from, ...rest) => {
+    const data = await readFile.call(promises, from, ...rest);
+    if (String(from) !== href) {
+      return data;
+    }
+    restore();
+    return data + more;
+  };
+  return restore;
 }
 
 /** As for handlers, with the place in the message: it is all that many see. */
@@ -159,4 +174,13 @@ function check(file) {
   return stderr.startsWith('[stdin]:') ? stderr.slice(0, end < 0 ? undefined : end).replace('[stdin]', () => file) : null;
 }
 
-module.exports = { load };
+/** A report without the frames of what runs a job's script, and of what limited globals are made of. Here, so that the errors of functions cost nothing more. */
+function trim(report) {
+  const stackTrace = report.stackTrace.filter((line) => !line.includes('(flint:globals:'));
+  while (stackTrace.at(-1)?.startsWith('    at Module._compile (node:internal/modules/')) {
+    stackTrace.pop();
+  }
+  return { ...report, stackTrace };
+}
+
+module.exports = { load, trim };

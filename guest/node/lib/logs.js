@@ -5,6 +5,7 @@ const { format } = require('util');
 
 const STDOUT = 1;
 const STDERR = 2;
+const MAX_PLAIN = 1024 * 1024;
 const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
 
 class Logs {
@@ -55,7 +56,7 @@ class Logs {
   report(label, errorReport, thrown) {
     try {
       if (this.#plain) {
-        this.#channel.log(STDERR, errorReport.stackTrace.length > 0 ? errorReport.stackTrace.join('\n') : plainMessage(errorReport));
+        this.#channel.log(STDERR, plainText(errorReport));
       } else if (this.#json) {
         this.#channel.log(STDERR, JSON.stringify({
           timestamp: new Date().toISOString(), level: 'ERROR', requestId: this.requestId,
@@ -192,9 +193,10 @@ function makeStream(lines, fd) {
   return stream;
 }
 
-/** What was thrown is told as Node would; what has one of Lambda's codes for a name tells all in its message. */
-function plainMessage({ name, message }) {
-  return name.includes('.') ? message : `Uncaught ${message}`;
+/** What was thrown is told as Node would; what has one of Lambda's codes for a name tells all in its message. No log has more than so much of it. */
+function plainText({ name, message, stackTrace }) {
+  const lines = stackTrace.length > 0 ? stackTrace : [name.includes('.') ? message : `Uncaught ${message}`];
+  return lines.map((line) => (line.length > MAX_PLAIN ? line.slice(0, MAX_PLAIN) : line)).join('\n');
 }
 
 function errorFields(error) {

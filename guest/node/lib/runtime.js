@@ -216,9 +216,14 @@ class Guest {
   }
 
   #answerError(invocation, thrown, label, fatal) {
-    const report = errors.report(thrown);
+    const report = this.#report(thrown);
     this.#logs.report(label, report, thrown);
     this.#channel.error(invocation.nonce, errors.encode(report, fatal));
+  }
+
+  #report(thrown) {
+    const report = errors.report(thrown);
+    return this.#init?.call === 'main' ? require('./jobs.js').trim(report) : report;
   }
 
   /** What no one caught ends the process, as on Lambda; the answer goes first. */
@@ -231,7 +236,7 @@ class Guest {
     } else if (!this.#loaded) {
       this.#failInit(thrown);
     } else {
-      this.#logs.report(label, errors.report(thrown), thrown);
+      this.#logs.report(label, this.#report(thrown), thrown);
     }
     this.#leave(status);
   }
@@ -244,7 +249,7 @@ class Guest {
     if (!this.#failed) {
       this.#failed = true;
       this.#logs.flush();
-      const report = errors.report(thrown);
+      const report = this.#report(thrown);
       this.#logs.report('Uncaught Exception', report, thrown);
       this.#channel.initError(errors.encode(report, false));
     }

@@ -7,6 +7,8 @@ _OWN_FILES = ("/flint_guest/", "/python/bootstrap.py", "<frozen ", "/asyncio/run
 _REFUSING_FILE = "/flint_guest/jobs.py"
 _MAX_FRAMES = 200
 _MAX_MESSAGE = 32 * 1024
+# No log has more.
+_MAX_PLAIN = 1024 * 1024
 _NBSP = "\u00a0"
 
 
@@ -62,7 +64,8 @@ class Report:
     def plain_text(self):
         """As the interpreter prints an uncaught exception; what has one of Lambda's codes for a name is told by its message alone."""
         lines = ["Traceback (most recent call last):\n", *self.trace] if self.trace else []
-        lines.append(self.message if "." in self.name else self.name + (": " + self.message if self.message else ""))
+        message = _shorten(self.message, _MAX_PLAIN)
+        lines.append(message if "." in self.name else self.name + (": " + message if message else ""))
         return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 
 

@@ -35,6 +35,30 @@ public sealed class FakeLauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task A_quota_that_the_host_cannot_enforce_is_refused_unless_that_is_allowed()
+    {
+        var spec = _host.Spec() with { CpuQuotaMilli = 500 };
+        await using (var engine = await _host.StartAsync("no-cpu"))
+        {
+            engine.Capabilities.NoCpuQuota.ShouldNotBeNull();
+            (await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec, CancellationToken.None))).Message.ShouldContain("AllowUnenforced");
+            // Without one it is a sandbox like any other.
+            await (await engine.CreateAsync(_host.Spec(), CancellationToken.None)).DestroyAsync().WaitAsync(Limit);
+        }
+
+        await using (var engine = await FakeLauncherHost.StartAsync(_host.NewEngine("no-cpu", "cpu")))
+        {
+            await (await engine.CreateAsync(spec, CancellationToken.None)).DestroyAsync().WaitAsync(Limit);
+        }
+
+        await using (var engine = await _host.StartAsync(""))
+        {
+            await (await engine.CreateAsync(spec, CancellationToken.None)).DestroyAsync().WaitAsync(Limit);
+            await Should.ThrowAsync<EngineException>(() => engine.CreateAsync(spec with { CpuQuotaMilli = 0 }, CancellationToken.None));
+        }
+    }
+
+    [Fact]
     public async Task A_launcher_that_takes_nothing_holds_up_no_caller_and_gets_it_all_later_in_order()
     {
         const int Count = 12;

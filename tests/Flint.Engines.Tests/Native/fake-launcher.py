@@ -12,9 +12,9 @@ import sys
 behaviour = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "behaviour")).read().split()
 VERSION = 1 if "other-protocol" in behaviour else 2
 HELLO = (
-    '{"protocol":%d,"zygotes":%s,"snapshots":true,"egress":false,"mode":"root","kernel":"6.0","cgroup":"hybrid","memory":%s,"pids":true,"cpu":true,"freezer":"none",'
+    '{"protocol":%d,"zygotes":%s,"snapshots":true,"egress":false,"mode":"root","kernel":"6.0","cgroup":"hybrid","memory":%s,"pids":true,"cpu":%s,"freezer":"none",'
     '"peakReset":false,"descriptors":[],"seccomp":true,"missing":[{"what":"memory","why":"no controller","fix":"mount one"}]}'
-    % (VERSION, "false" if "no-zygotes" in behaviour else "true", "false" if "no-memory" in behaviour else "true")
+    % (VERSION, "false" if "no-zygotes" in behaviour else "true", "false" if "no-memory" in behaviour else "true", "false" if "no-cpu" in behaviour else "true")
 )
 if sys.argv[1] == "probe":
     trial = '[{"what":"cells","why":"no namespaces","fix":"allow them"},' if "no-cells" in behaviour else "["
