@@ -222,6 +222,26 @@ public sealed class ServerTests
     public void Loopback_addresses_are_taken(string urls) => Read(("urls", urls), ("Flint:Http:AllowedHosts:0", "flint.test")).Flint.Http.AllowedHosts.ShouldBe(["flint.test"]);
 
     [Theory]
+    [InlineData("api", "", "Flint:Roles")]
+    [InlineData("boss", "", "Flint:Roles")]
+    [InlineData(",", "", "Flint:Roles")]
+    [InlineData("api", "Host=db", null)]
+    [InlineData("worker", "", null)]
+    [InlineData("worker,api", "", null)]
+    public void Roles_that_could_do_nothing_are_refused(string roles, string database, string? problem)
+    {
+        (string Key, string? Value)[] settings = [("Flint:Roles", roles), ("Flint:Database:ConnectionString", database)];
+        if (problem is null)
+        {
+            Read(settings).Roles.HasWorker.ShouldBe(roles != "api");
+        }
+        else
+        {
+            Should.Throw<ConfigurationException>(() => Read(settings)).Problems.Single().ShouldContain(problem);
+        }
+    }
+
+    [Theory]
     [InlineData("http://*:8000")]
     [InlineData("http://+:8000")]
     [InlineData("http://10.0.0.1:8000")]
