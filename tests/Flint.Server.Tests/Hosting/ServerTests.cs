@@ -169,7 +169,7 @@ public sealed class ServerTests
         {
             var ready = await (await server.GetAsync("/health/ready")).ReadAsync();
             ready.Text("status").ShouldBe("ready");
-            ready.GetProperty("checks").EnumerateArray().Select(check => check.Text("name")).ShouldBe(["store", "engine:native", "invocations", "history", "sandboxes", "loop:history-pruner", "loop:code-pruner", "loop:sandbox-janitor", "loop:idle-freezer", "loop:idle-pruner"], ignoreOrder: true);
+            ready.GetProperty("checks").EnumerateArray().Select(check => check.Text("name")).ShouldBe(["store", "engine:native", "invocations", "history", "sandboxes", "loop:history-pruner", "loop:code-pruner", "loop:worker-lease", "loop:job-producer", "loop:job-completer", "loop:rescuer", "loop:expirer", "loop:queue-tidier", "loop:job-code", "loop:sandbox-janitor", "loop:idle-freezer", "loop:idle-pruner"], ignoreOrder: true);
             (await (await server.GetAsync("/api/runtimes")).ReadAsync()).GetProperty("runtimes").EnumerateArray()
                 .Select(runtime => $"{runtime.Text("name")}={runtime.GetProperty("aliases")[0]}").ShouldBe(["nodejs20=javascript", "python3.11=python"]);
         }

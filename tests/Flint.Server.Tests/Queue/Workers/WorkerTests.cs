@@ -248,7 +248,9 @@ public sealed class WorkerTests
     private static async Task<string> EnqueueAsync(TestServer server, string name, string payload)
     {
         var work = new QueuedWork { Function = new FunctionWork(name, null), Retry = WorkerBench.NoRetries };
-        var entry = Entry(name, work, await LaneAsync(server, name), "async", payload);
+        var lane = await LaneAsync(server, name);
+        var entry = Entry(name, work, lane, "async", payload);
+        entry = entry with { Row = entry.Row with { FunctionId = lane["function:".Length..] } };
         return (await server.Get<QueueWriter>().EnqueueAsync(entry, CancellationToken.None)).Id;
     }
 
