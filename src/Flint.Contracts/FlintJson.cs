@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Flint.Contracts.DeadLetters;
 using Flint.Contracts.Errors;
 using Flint.Contracts.Functions;
 using Flint.Contracts.Host;
@@ -42,6 +43,10 @@ namespace Flint.Contracts;
 [JsonSerializable(typeof(ScheduleView))]
 [JsonSerializable(typeof(Page<ScheduleView>))]
 [JsonSerializable(typeof(DueTimesView))]
+[JsonSerializable(typeof(DeadLetterListsView))]
+[JsonSerializable(typeof(Page<DeadLetterView>))]
+[JsonSerializable(typeof(RedriveAnswer))]
+[JsonSerializable(typeof(PurgeAnswer))]
 [JsonSerializable(typeof(RuntimesView))]
 [JsonSerializable(typeof(HealthView))]
 [JsonSerializable(typeof(WorkersView))]

@@ -5,7 +5,7 @@ using Microsoft.EntityFrameworkCore;
 namespace Flint.Data;
 
 /// <summary>
-/// The catalog. Queue and history are plain ADO and are not in this model. Saving text that the databases cannot both keep as it is
+/// The catalog, schedules, and what is read and removed of dead letters. Queue and history are plain ADO and are not in this model. Saving text that the databases cannot both keep as it is
 /// (a NUL character, half a surrogate pair) throws <see cref="ArgumentException"/>, on every provider.
 /// </summary>
 public sealed class FlintDbContext(DbContextOptions<FlintDbContext> options) : DbContext(options)
@@ -15,6 +15,7 @@ public sealed class FlintDbContext(DbContextOptions<FlintDbContext> options) : D
     public DbSet<AliasEntity> Aliases => Set<AliasEntity>();
     public DbSet<CodeBlobEntity> CodeBlobs => Set<CodeBlobEntity>();
     public DbSet<ScheduleEntity> Schedules => Set<ScheduleEntity>();
+    public DbSet<DeadLetterEntity> DeadLetters => Set<DeadLetterEntity>();
 
     public override int SaveChanges(bool acceptAllChangesOnSuccess)
     {
@@ -35,6 +36,7 @@ public sealed class FlintDbContext(DbContextOptions<FlintDbContext> options) : D
         modelBuilder.ApplyConfiguration(new FunctionVersionConfiguration());
         modelBuilder.ApplyConfiguration(new AliasConfiguration());
         modelBuilder.ApplyConfiguration(new ScheduleConfiguration());
+        modelBuilder.ApplyConfiguration(new DeadLetterConfiguration());
         ProviderConventions.Apply(modelBuilder, Database.IsSqlite());
     }
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Flint.Contracts.Jobs;
 
 namespace Flint.Contracts.Invocations;
 
@@ -15,10 +16,20 @@ public sealed record InvocationRecord
     public required string Version { get; init; }
     /// <summary>What the caller asked for, when that was an alias or a number.</summary>
     public string? Qualifier { get; init; }
-    /// <summary><c>sync</c>.</summary>
+    /// <summary><c>sync</c>, <c>async</c>, <c>job</c> or <c>delivery</c> (to a webhook).</summary>
     public required string Mode { get; init; }
     /// <summary><c>COMPLETED</c>, <c>FAILED</c> or <c>CANCELLED</c>; <c>PENDING</c> and <c>RUNNING</c> for queued ones.</summary>
     public required string Status { get; init; }
+    /// <summary>Of one that waits in the queue: not before this it is begun, or tried again.</summary>
+    public DateTimeOffset? RunAt { get; init; }
+    /// <summary>Of one that is in the queue and runs: who runs it.</summary>
+    public string? Worker { get; init; }
+    /// <summary>Of queued ones: attempts that were begun.</summary>
+    public int? AttemptCount { get; init; }
+    /// <summary>Of queued ones, words to find it by: <c>schedule:</c>, <c>cause:</c> and <c>redrive:</c> tell where it comes from.</summary>
+    public IReadOnlyList<string>? Tags { get; init; }
+    /// <summary>Of queued ones; only in a single record.</summary>
+    public IReadOnlyList<JobAttemptView>? Attempts { get; init; }
     /// <summary><c>cold</c> or <c>warm</c>; absent when no sandbox was reached.</summary>
     public string? Start { get; init; }
     /// <summary><c>zygote</c> or <c>exec</c>: how the sandbox was really started; absent when none was reached.</summary>

@@ -3,6 +3,8 @@ using System.Text;
 using Flint.Contracts;
 using Flint.Contracts.Invocations;
 using Flint.Data.Invocations;
+using Flint.Server.Queue.Functions;
+using Flint.Server.Queue.Jobs;
 using Flint.Server.Services;
 
 namespace Flint.Server.Api;
@@ -55,16 +57,44 @@ internal static class InvocationEndpoints
         }
     }
 
-    private static async Task GetAsync(
-        HttpContext http, InvocationHistory history, JsonBuffers buffers, string id, CancellationToken cancellationToken)
+    /// <summary>Waiting for and cancelling what is in the queue.</summary>
+    public static void MapQueuedInvocations(this IEndpointRouteBuilder routes)
     {
-        var row = await history.GetAsync(Tenants.Default, id, cancellationToken);
+        var group = routes.MapGroup("/api/invocations").WithTags("Invocations");
+        group.MapGet("{id}/wait", WaitAsync).WithName("waitForInvocation")
+            .WithSummary("Get an invocation when it is finished, or as it is when timeoutMs are over (30000 when not given, at most 120000)").Produces<InvocationRecord>().Refuses(400, 404);
+        group.MapPost("{id}/cancel", CancelAsync).WithName("cancelInvocation")
+            .WithSummary("Cancel a queued invocation: one that waits does not begin, one that runs is killed; 409 with its status when it is finished").Produces<InvocationRecord>().Refuses(404, 409);
+    }
+
+    private static async Task GetAsync(HttpContext http, InvocationHistory history, JsonBuffers buffers, string id, CancellationToken cancellationToken) =>
+        await SendAsync(http, await history.GetAsync(Tenants.Default, id, cancellationToken), buffers);
+
+    private static async Task WaitAsync(
+        HttpContext http, AsyncInvocations invocations, JsonBuffers buffers, IHostApplicationLifetime lifetime, string id, string? timeoutMs, CancellationToken cancellationToken)
+    {
+        var timeout = JobEndpoints.WaitTime(timeoutMs);
+        // A stopping server waits for its requests: this one answers at once.
+        await SendAsync(http, await invocations.WaitAsync(Tenants.Default, id, timeout, lifetime.ApplicationStopping, cancellationToken), buffers);
+    }
+
+    private static async Task CancelAsync(HttpContext http, AsyncInvocations invocations, JsonBuffers buffers, string id, CancellationToken cancellationToken) =>
+        await SendAsync(http, await invocations.CancelAsync(Tenants.Default, id, cancellationToken), buffers);
+
+    /// <summary>Answers with a record and all that is known of it.</summary>
+    public static async Task SendAsync(HttpContext http, InvocationRow row, JsonBuffers buffers)
+    {
         var buffer = buffers.Rent();
         try
         {
             var json = buffer.Writer;
             json.WriteStartObject();
             RecordWriter.WriteMembers(json, row);
+            if (row.WorkJson is not null)
+            {
+                JobRecords.WriteAttempts(json, row.AttemptsJson);
+            }
+
             RecordWriter.WriteLogs(json, row);
             if (row.Payload is { IsEmpty: false } payload)
             {

@@ -49,6 +49,19 @@ internal static class JobEndpoints
         }
     }
 
+    /// <summary>How long a request wants to wait. Throws <see cref="RefusedException"/>.</summary>
+    public static TimeSpan WaitTime(string? timeoutMs)
+    {
+        var timeout = DefaultWaitMs;
+        if (!string.IsNullOrEmpty(timeoutMs)
+            && (!int.TryParse(timeoutMs, NumberStyles.None, CultureInfo.InvariantCulture, out timeout) || timeout > MaxWaitMs))
+        {
+            throw new RefusedException("invalid_field", $"timeoutMs must be 0 to {MaxWaitMs}.", field: "timeoutMs", limit: $"0 to {MaxWaitMs}");
+        }
+
+        return TimeSpan.FromMilliseconds(timeout);
+    }
+
     private static async Task BulkAsync(
         HttpContext http, JobService service, JobRequestReader reader, BodyBudget bodies, UploadGate gate, JobOptions jobs, JsonBuffers buffers, CancellationToken cancellationToken)
     {
@@ -141,15 +154,9 @@ internal static class JobEndpoints
     private static async Task WaitAsync(
         HttpContext http, JobService service, JsonBuffers buffers, IHostApplicationLifetime lifetime, string id, string? timeoutMs, CancellationToken cancellationToken)
     {
-        var timeout = DefaultWaitMs;
-        if (!string.IsNullOrEmpty(timeoutMs)
-            && (!int.TryParse(timeoutMs, NumberStyles.None, CultureInfo.InvariantCulture, out timeout) || timeout > MaxWaitMs))
-        {
-            throw new RefusedException("invalid_field", $"timeoutMs must be 0 to {MaxWaitMs}.", field: "timeoutMs", limit: $"0 to {MaxWaitMs}");
-        }
-
+        var timeout = WaitTime(timeoutMs);
         // A stopping server waits for its requests: this one answers at once.
-        var job = await service.WaitAsync(Tenants.Default, id, TimeSpan.FromMilliseconds(timeout), lifetime.ApplicationStopping, cancellationToken);
+        var job = await service.WaitAsync(Tenants.Default, id, timeout, lifetime.ApplicationStopping, cancellationToken);
         await SendAsync(http, job, buffers);
     }
 

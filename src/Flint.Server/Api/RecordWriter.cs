@@ -24,6 +24,11 @@ internal static class RecordWriter
 
         json.WriteString("mode"u8, row.Mode);
         json.WriteString("status"u8, row.Status);
+        if (row.Mode != "sync")
+        {
+            WriteQueued(json, row);
+        }
+
         if (row.ColdStart is { } cold)
         {
             json.WriteString("start"u8, cold ? "cold"u8 : "warm"u8);
@@ -56,6 +61,28 @@ internal static class RecordWriter
         }
 
         WriteTruncated(json, row);
+    }
+
+    /// <summary>What only queued invocations have.</summary>
+    private static void WriteQueued(Utf8JsonWriter json, InvocationRow row)
+    {
+        WriteTime(json, "runAt"u8, row.RunAt);
+        if (row.WorkerId is not null)
+        {
+            json.WriteString("worker"u8, row.WorkerId);
+        }
+
+        json.WriteNumber("attemptCount"u8, row.Attempts);
+        if (row.Tags.Count > 0)
+        {
+            json.WriteStartArray("tags"u8);
+            foreach (var tag in row.Tags)
+            {
+                json.WriteStringValue(tag);
+            }
+
+            json.WriteEndArray();
+        }
     }
 
     public static void WriteUnenforced(Utf8JsonWriter json, InvocationRow row)

@@ -69,6 +69,8 @@ internal static partial class ServerHost
             app.MapJobs();
             app.MapWorkers();
             app.MapSchedules();
+            app.MapDeadLetters();
+            app.MapQueuedInvocations();
         }
 
         app.MapRuntimes();

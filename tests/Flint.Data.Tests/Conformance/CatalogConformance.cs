@@ -179,6 +179,39 @@ public abstract class CatalogConformance : StoreConformance
     }
 
     [Fact]
+    public async Task Dead_letters_are_counted_paged_by_id_and_removed()
+    {
+        var letters = Enumerable.Range(0, 300).Select(i => new DeadLetterEntity
+        {
+            TenantId = "default",
+            List = i % 3 == 0 ? "b" : "a",
+            Id = Guid.CreateVersion7(Rows.Start.AddSeconds(i)),
+            FunctionName = i % 2 == 0 ? null : "f",
+            ErrorType = "Unhandled",
+            AddedAt = Rows.Start.AddMinutes(i),
+        }).ToArray();
+        await AddAsync([.. letters.Reverse()]);
+
+        var lists = await Store.Catalog.ReadAsync((db, token) => db.DeadLetters.GroupBy(d => d.List).OrderBy(g => g.Key)
+            .Select(g => new { g.Key, Count = g.Count(), Oldest = g.Min(d => d.AddedAt) }).ToListAsync(token), default);
+        lists.Select(list => (list.Key, list.Count, list.Oldest)).ShouldBe([("a", 200, Rows.Start.AddMinutes(1)), ("b", 100, Rows.Start)]);
+
+        var (middle, expected) = (letters[150].Id, letters.Where(d => d.List == "a").Select(d => d.Id).ToList());
+        var older = await Store.Catalog.ReadAsync((db, token) => db.DeadLetters
+            .Where(d => d.TenantId == "default" && d.List == "a" && d.Id.CompareTo(middle) < 0).OrderByDescending(d => d.Id).Select(d => d.Id).ToListAsync(token), default);
+        older.ShouldBe(expected.Where(id => letters.Take(150).Any(d => d.Id == id)).Reverse());
+        var newer = await Store.Catalog.ReadAsync((db, token) => db.DeadLetters
+            .Where(d => d.TenantId == "default" && d.List == "a" && d.Id.CompareTo(middle) > 0).OrderBy(d => d.Id).Select(d => d.Id).ToListAsync(token), default);
+        newer.Count.ShouldBe(200 - older.Count);
+        newer[0].ShouldBe(letters[151].Id);
+
+        var one = letters[1];
+        (await Store.Catalog.ReadAsync((db, token) => db.DeadLetters.SingleAsync(d => d.Id == one.Id, token), default)).ShouldBeEquivalentTo(one);
+        (await Store.Catalog.WriteAsync((db, token) => db.DeadLetters.Where(d => d.TenantId == "default" && d.List == "a" && d.Id == one.Id).ExecuteDeleteAsync(token), default)).ShouldBe(1);
+        (await Store.Catalog.ReadAsync((db, token) => db.DeadLetters.CountAsync(token), default)).ShouldBe(299);
+    }
+
+    [Fact]
     public async Task Names_sort_by_bytes()
     {
         await AddAsync(Rows.Blob(), Rows.Function("b"), Rows.Function("B"), Rows.Function("a_"), Rows.Function("a-"), Rows.Function("é"));

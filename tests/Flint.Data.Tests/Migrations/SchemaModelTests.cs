@@ -16,7 +16,7 @@ public sealed class SchemaModelTests(PostgresFixture server) : IDisposable
     private static readonly string[] Unmodelled =
     [
         "schema_version", "invocations", "invocation_data", "invocation_totals", "code_blob_data",
-        "invocation_work", "invocation_tags", "queue", "lanes", "workers", "idempotency_keys", "dead_letters",
+        "invocation_work", "invocation_tags", "queue", "lanes", "workers", "idempotency_keys",
     ];
 
     // Walked for all tenants together: by the clock, or by a worker's id.

@@ -6,7 +6,7 @@ namespace Flint.Data.Model.Configuration;
 
 /// <summary>
 /// What all entities share: snake_case columns, and times in whole milliseconds of UTC (SQLite: unix milliseconds; PostgreSQL: timestamptz),
-/// so that a time reads back alike from both providers.
+/// so that a time reads back alike from both providers; ids as the queue and history keep them.
 /// </summary>
 internal static class ProviderConventions
 {
@@ -18,6 +18,10 @@ internal static class ProviderConventions
             if ((Nullable.GetUnderlyingType(property.ClrType) ?? property.ClrType) == typeof(DateTimeOffset))
             {
                 property.SetValueConverter(sqlite ? new UnixMilliseconds() : new UtcMilliseconds());
+            }
+            else if (sqlite && property.ClrType == typeof(Guid))
+            {
+                property.SetValueConverter(new BigEndian());
             }
         }
     }
@@ -40,6 +44,9 @@ internal static class ProviderConventions
 
     private sealed class UnixMilliseconds() : ValueConverter<DateTimeOffset, long>(
         time => time.ToUnixTimeMilliseconds(), value => DateTimeOffset.FromUnixTimeMilliseconds(value));
+
+    /// <summary>The bytes' order is the id's.</summary>
+    private sealed class BigEndian() : ValueConverter<Guid, byte[]>(id => id.ToByteArray(true), bytes => new Guid(bytes, true));
 
     private sealed class UtcMilliseconds() : ValueConverter<DateTimeOffset, DateTimeOffset>(
         time => DateTimeOffset.FromUnixTimeMilliseconds(time.ToUnixTimeMilliseconds()), value => value.ToUniversalTime());

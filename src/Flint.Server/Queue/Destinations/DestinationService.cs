@@ -20,7 +20,8 @@ internal sealed partial class DestinationService(
 
         if (destination.DeadLetterList is { } list)
         {
-            return finished with { DeadLetterList = list };
+            // Redriving needs the event, whatever else history keeps.
+            return finished with { DeadLetterList = list, KeepPayload = true };
         }
 
         var now = time.GetUtcNow();

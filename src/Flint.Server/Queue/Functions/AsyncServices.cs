@@ -1,6 +1,7 @@
 using Flint.Data.Queue;
 using Flint.Runtime.Loops;
 using Flint.Server.Hosting;
+using Flint.Server.Queue.DeadLetters;
 using Flint.Server.Queue.Destinations;
 using Flint.Server.Queue.Schedules;
 using Flint.Server.Queue.Workers;
@@ -16,6 +17,8 @@ internal static class AsyncServices
         services.AddSingleton(options.Webhooks);
         services.AddSingleton<WebhookAddresses>();
         services.AddSingleton<AsyncSettingsRules>();
+        services.AddSingleton<AsyncInvocations>();
+        services.AddSingleton<DeadLetterService>();
         services.AddSingleton<WebhookDelivery>();
         services.AddSingleton<DestinationService>();
         services.AddSingleton<DeliverAsync>(provider => provider.GetRequiredService<WebhookDelivery>().DeliverAsync);

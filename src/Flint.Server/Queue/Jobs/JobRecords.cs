@@ -198,7 +198,7 @@ internal static class JobRecords
         json.WriteNumber("attemptCount"u8, row.Attempts);
     }
 
-    private static void WriteAttempts(Utf8JsonWriter json, string? attempts)
+    public static void WriteAttempts(Utf8JsonWriter json, string? attempts)
     {
         json.WriteStartArray("attempts"u8);
         foreach (var note in attempts is null ? [] : JsonSerializer.Deserialize(attempts, QueuedWorkJson.Default.ListAttemptNote)!)
