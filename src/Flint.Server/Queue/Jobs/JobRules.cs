@@ -24,6 +24,7 @@ internal sealed class JobRules(JobOptions jobs, FunctionLimitOptions functions, 
     public const int MaxIdempotencyKeyLength = 255;
     private const int DefaultTmpMb = 512;
     private const int DayMs = 24 * 60 * 60 * 1000;
+    private const long MonthMs = 31L * DayMs;
     private const int Most = 1_000_000;
     private const double LeastCpus = 0.05;
 
@@ -129,7 +130,7 @@ internal sealed class JobRules(JobOptions jobs, FunctionLimitOptions functions, 
             ConcurrencyKey = key,
             ConcurrencyLimit = key is null ? null : (int)Range("concurrencyLimit", request.ConcurrencyLimit ?? 1, 1, Most, null),
             RateStarts = request.RateLimit is { } rate ? (int)Range("rateLimit.starts", rate.Starts, 1, Most, null) : null,
-            RatePeriodMs = request.RateLimit is { } limit ? Range("rateLimit.periodMs", limit.PeriodMs, 1, jobs.MaxDelayMs, "Flint:Jobs:MaxDelayMs") : null,
+            RatePeriodMs = request.RateLimit is { } limit ? Range("rateLimit.periodMs", limit.PeriodMs, 1, MonthMs, null) : null,
         };
     }
 
