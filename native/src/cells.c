@@ -63,12 +63,36 @@ void cells_try_remove(struct loop *loop, struct cell *cell)
     loop->dead = cell;
 }
 
+static void tell_guest_end(struct loop *loop, struct cell *cell, int status)
+{
+    tell_exited(loop, cell, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
+}
+
+void cells_end_orphaned(struct loop *loop, struct cell *cell)
+{
+    if (!cell->told_end && !cell->failed) {
+        tell_guest_end(loop, cell, cell->template_status);
+    }
+    cells_kill(loop, cell);
+}
+
+// A fork may kill its template and still answer; were the cell to end at once, its answer would race with that. Not for what the kernel killed for want of memory.
+static bool fork_runs_on(const struct cell *cell)
+{
+    return cell->state == CELL_RUNNING && cell->fork && !cell->renewing && !cell->told_end && !cell->failed && !memory_watch_killed(&cell->memory);
+}
+
 static void guest_ended(struct loop *loop, void *owner, int status)
 {
     struct cell *cell = owner;
     cells_news(loop, cell); // a fork of it may have ended before
+    if (fork_runs_on(cell)) {
+        cell->orphaned = true;
+        cell->template_status = status;
+        return;
+    }
     if (cell->started && !cell->told_end && !cell->failed) {
-        tell_exited(loop, cell, WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0);
+        tell_guest_end(loop, cell, status);
     } else if ((cell->state == CELL_MAKING || cell->state == CELL_WAITING) && !cell->failed) {
         tell_failed(loop, cell, "guest", 0, cell->state == CELL_MAKING ? "the forked guest ended before it was ready" : "the forked guest ended before it was started");
     }
@@ -243,6 +267,9 @@ static void fork_news(struct loop *loop, struct cell *cell, const struct cell_ne
 {
     if (news->kind == CELL_FORK_EXITED) {
         tell_fork_exited(loop, cell, news->code, news->signal);
+        if (cell->orphaned) {
+            cells_end_orphaned(loop, cell);
+        }
         return;
     }
     memory_watch_fork(&cell->memory, fds[CELL_READY_FDS - 1]);

@@ -66,6 +66,8 @@ struct cell {
     bool snapshot;      // was started as one
     bool renewing;      // all of its fork is being killed
     uint32_t fork;      // the number of the running fork; 0: none
+    bool orphaned;      // its template has ended and the fork runs on
+    int template_status; // of that end, which is told after the fork's
     struct memory_watch memory;
     unsigned attempts;
     int64_t remove_ms;
@@ -143,6 +145,8 @@ void cells_news(struct loop *loop, struct cell *cell);
 void cells_refuse(struct loop *loop, struct cell *cell, const char *phase, int error, const char *text);
 void cells_ready(struct loop *loop, struct cell *cell);
 void cells_kill(struct loop *loop, struct cell *cell);
+// The fork that had outlived its template is over, or its time is: so is the cell.
+void cells_end_orphaned(struct loop *loop, struct cell *cell);
 void cells_try_remove(struct loop *loop, struct cell *cell);
 
 // zygotes.c

@@ -122,6 +122,10 @@ void cells_pass_on(struct loop *loop, struct cell *cell, enum op op, size_t leng
         }
         return;
     }
+    if (cell->orphaned) { // nothing is left that could be forked
+        cells_end_orphaned(loop, cell);
+        return;
+    }
     // Until the next fork only the hard limit holds: what the last one left in /tmp is on its way out. PID 1 is the one that frees it.
     if (op == OP_RENEW) {
         cell->renewing = true;

@@ -152,15 +152,72 @@ def the_ends_of_forks_are_told_once_and_truthfully(world, launcher):
     snapshot.close()
 
 
+def without_template(launcher, **limits):
+    """A snapshot whose fork has killed everything but itself, when the launcher has heard of it. v1's freezer holds the dead template until RENEW."""
+    snapshot = Snapshot(launcher, **limits)
+    fork = snapshot.begin()
+    processes = len(descendants(launcher.process.pid))
+    assert call(fork, "kill", -1, int(signal.SIGKILL)) == 0
+    if launcher.context != "root-v1":
+        assert eventually(lambda: len(descendants(launcher.process.pid)) == processes - 1), "the template does not end"
+    launcher.turns(5)
+    return snapshot, fork
+
+
+def told_at_the_end(snapshot):
+    """What is told at the end of a cell: signal and flags of the fork's and of the template's."""
+    ended, exited, gone = (snapshot.cell.expect("FORK_EXITED", "EXITED", "GONE") for _ in range(3))
+    assert (ended.name, exited.name, gone.name) == ("FORK_EXITED", "EXITED", "GONE") and gone.clean == 1, (ended, exited, gone)
+    snapshot.close()
+    return (ended.code, ended.signal, ended.flags), (exited.code, exited.signal, exited.flags)
+
+
 @test(*ALL)
-def the_end_of_the_template_is_the_end_of_the_cell(world, launcher):
+def a_fork_outlives_its_template_until_it_is_renewed(world, launcher):
+    snapshot, fork = without_template(launcher)
+    assert fork.ask("recall") == "nothing" and fork.ask("daemons", 3) == "3"
+    launcher.send(head(RENEW, snapshot.cell.id))
+    assert told_at_the_end(snapshot) == ((0, 9, 0), (0, 9, 0))
+
+
+@test(*ALL)
+def the_end_of_a_fork_without_a_template_is_told_truthfully_and_is_that_of_the_cell(world, launcher):
+    for words, expected in ((("exit", 7), (7, 0, 0)), (("abort",), (0, 6, 0))):
+        snapshot, fork = without_template(launcher)
+        fork.say(*words)
+        if launcher.context == "root-v1":
+            launcher.send(head(RENEW, snapshot.cell.id))
+            assert told_at_the_end(snapshot)[1] == (0, 9, 0)  # which of the two came first is not known
+        else:
+            assert told_at_the_end(snapshot) == (expected, (0, 9, 0)), words
+
+
+@test(*ALL)
+def a_fork_without_a_template_is_killed_with_its_cell(world, launcher):
+    snapshot, fork = without_template(launcher, pids=40)
+    fork.ask(*("bomb",) if launcher.context in LIMITED else ("daemons", 3))
+    snapshot.cell.kill()
+    assert told_at_the_end(snapshot) == ((0, 9, 0), (0, 9, 0))
+
+
+@test(*LIMITED)
+def a_fork_without_a_template_keeps_its_limits(world, launcher):
+    snapshot, fork = without_template(launcher, memory=64, tmp=8)
+    fork.say("memory", 120)
+    assert told_at_the_end(snapshot) == ((0, 9, 1), (0, 9, 1))
+
+
+@test("root", "root-none", "subuid", "single")
+def a_template_that_ends_without_a_fork_ends_the_cell(world, launcher):
     snapshot = Snapshot(launcher)
     fork = snapshot.begin()
-    assert call(fork, "kill", TEMPLATE, int(signal.SIGKILL)) == 0
-    if launcher.context == "root-v1":
-        launcher.send(head(RENEW, snapshot.cell.id))  # what v1's freezer holds dies when it is thawed
-    ended, exited, gone = (snapshot.cell.expect("FORK_EXITED", "EXITED", "GONE") for _ in range(3))
-    assert ended.name == "FORK_EXITED" and exited.name == "EXITED" and exited.signal == 9 and gone.clean == 1, (ended, exited, gone)
+    templates = [p for p in descendants(launcher.process.pid) if pids_inside(p)[1:] == [str(TEMPLATE)]]
+    assert len(templates) == 1, templates
+    fork.say("exit", 0)
+    assert snapshot.cell.expect("FORK_EXITED").signal == 0
+    os.kill(templates[0], signal.SIGKILL)
+    exited, gone = (snapshot.cell.expect("EXITED", "GONE") for _ in range(2))
+    assert (exited.code, exited.signal, gone.clean) == (0, 9, 1), (exited, gone)
     snapshot.close()
 
 
@@ -464,13 +521,20 @@ def footprint(launcher, snapshot):
             "launcher's fds": len(os.listdir(f"/proc/{loop}/fd"))}, resident, loop_resident
 
 
-def launcher_pid_inside(pid):
-    """The pid that a process has in the outer namespace, which is one below this."""
+def pids_inside(pid):
+    """The pid that a process of a cell has in the outer namespace, which is one below this, and in its own; nothing for another."""
     try:
-        words = re.search(r"NSpid:\s+(.*)", open(f"/proc/{pid}/status").read()).group(1).split()
+        with open(f"/proc/{pid}/status") as file:
+            words = re.search(r"NSpid:\s+(.*)", file.read()).group(1).split()
     except OSError:
-        return 0
-    return int(words[-2]) if len(words) > 2 and words[-1] == "1" else 0
+        return []
+    return words[-2:] if len(words) > 2 else []
+
+
+def launcher_pid_inside(pid):
+    """The pid that a cell's PID 1 has in the outer namespace."""
+    words = pids_inside(pid)
+    return int(words[0]) if words[1:] == ["1"] else 0
 
 
 @test("root", "root-v1", "root-none")

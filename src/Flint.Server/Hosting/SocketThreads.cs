@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
 
 namespace Flint.Server.Hosting;
@@ -15,12 +16,22 @@ internal static class SocketThreads
     /// <summary>Read once by .NET, before its first socket; there is no other switch. An operator who sets it to 0 gets .NET's own way.</summary>
     public const string Variable = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 
+    /// <summary>How many such threads there are; read like <see cref="Variable"/>. .NET's own number with inline completions is that of the processors.</summary>
+    public const string CountVariable = "DOTNET_SYSTEM_NET_SOCKETS_THREAD_COUNT";
+
     /// <summary>The server's process calls this before it does anything else. Tests, which share their process with clients, do not.</summary>
     public static void Enable()
     {
         if (Environment.GetEnvironmentVariable(Variable) is null)
         {
             Environment.SetEnvironmentVariable(Variable, "1");
+        }
+
+        if (AreInline && Environment.GetEnvironmentVariable(CountVariable) is null)
+        {
+            // Half of a call's work is done by the threads that wait for guests' answers, of which there are as many. With more of both than processors they only
+            // take these from each other and from the guests, and each finds fewer requests whenever it wakes.
+            Environment.SetEnvironmentVariable(CountVariable, Math.Max(1, Environment.ProcessorCount / 2).ToString(CultureInfo.InvariantCulture));
         }
     }
 
