@@ -97,6 +97,6 @@ public sealed record InvocationPage(IReadOnlyList<InvocationRow> Rows, bool HasM
 
 /// <summary>
 /// What history keeps of each tenant's finished invocations; null means without that limit. Age counts from an invocation's end, bytes are those of
-/// payload, result, log and error.
+/// payload, result, log and error, and of what it was enqueued with.
 /// </summary>
 public sealed record Retention(TimeSpan? MaxAge, long? MaxCount, long? MaxBytes = null);

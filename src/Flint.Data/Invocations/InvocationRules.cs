@@ -95,9 +95,11 @@ internal static class InvocationRules
         row with { Payload = null, Result = null, Log = null, ErrorJson = ErrorBrief.Of(row.ErrorJson) };
 
     /// <summary>What the row takes in the cold table, in bytes: what retention's limit counts.</summary>
-    public static long DataBytes(InvocationRow row) =>
-        (row.Payload?.Length ?? 0L) + (row.Result?.Length ?? 0) + (row.Log?.Length ?? 0)
-        + (row.ErrorJson is { } error ? System.Text.Encoding.UTF8.GetByteCount(error) : 0);
+    public static long DataBytes(InvocationRow row) => (row.Payload?.Length ?? 0L) + OutputBytes(row);
+
+    /// <summary>The part of it that came of running.</summary>
+    public static long OutputBytes(InvocationRow row) =>
+        (row.Result?.Length ?? 0L) + (row.Log?.Length ?? 0) + (row.ErrorJson is { } error ? System.Text.Encoding.UTF8.GetByteCount(error) : 0);
 
     /// <summary>Cuts rows that were read one beyond the limit.</summary>
     public static InvocationPage Page(List<InvocationRow> rows, int limit)
@@ -112,9 +114,11 @@ internal static class InvocationRules
     }
 
     /// <summary>True when the row needs one in the cold table.</summary>
-    public static bool HasData(InvocationRow row) =>
-        row.Payload is not null || row.Result is not null || row.Log is not null || row.ErrorJson is not null
-        || row.LogDroppedLines != 0 || row.LogDroppedBytes != 0;
+    public static bool HasData(InvocationRow row) => row.Payload is not null || HasOutput(row);
+
+    /// <summary>True when something of that came of running.</summary>
+    public static bool HasOutput(InvocationRow row) =>
+        row.Result is not null || row.Log is not null || row.ErrorJson is not null || row.LogDroppedLines != 0 || row.LogDroppedBytes != 0;
 
     private static void CheckStatus(string status)
     {

@@ -24,7 +24,7 @@ public interface IQueueStore
     Task<IReadOnlyList<bool>> SettleAsync(IReadOnlyList<Settlement> settlements, CancellationToken cancellationToken);
 
     /// <summary>
-    /// Ends an unfinished invocation as CANCELLED, waiting or running; its worker's late result is fenced off. Returns the id of the worker that runs it (empty: it waited), or null
+    /// Ends an unfinished invocation as CANCELLED with the error Cancelled, waiting or running; its worker's late result is fenced off. Returns the id of the worker that runs it (empty: it waited), or null
     /// when there is no such unfinished invocation.
     /// </summary>
     Task<string?> CancelAsync(string tenantId, string id, CancellationToken cancellationToken);
@@ -59,7 +59,7 @@ public interface IQueueStore
 
     // ---- lanes
 
-    /// <summary>Sets what is not null; a lane need not have items.</summary>
+    /// <summary>Sets what is not null; a lane need not have items. Limits hold for what runs already. Throws <see cref="ArgumentException"/> for limits out of range.</summary>
     Task SetLaneAsync(string tenantId, string lane, bool? paused, LaneLimits? limits, CancellationToken cancellationToken);
 
     /// <summary>The lane's pause, limits and load.</summary>
@@ -85,10 +85,10 @@ public interface IQueueStore
 /// <param name="Waiting">READY now.</param>
 /// <param name="Delayed">Not due yet.</param>
 /// <param name="Running">Under a lease.</param>
-/// <param name="OldestWaiting">How long the longest-waiting READY item has been due; null when none waits.</param>
+/// <param name="OldestWaiting">How long the longest-waiting READY item has been due, of those counted; null when none waits.</param>
 public sealed record QueueDepth(int Waiting, int Delayed, int Running, TimeSpan? OldestWaiting);
 
-/// <summary>A lane as it is.</summary>
+/// <summary>A lane as it is; <paramref name="Waiting"/> are READY now.</summary>
 public sealed record LaneView(bool Paused, LaneLimits Limits, int Waiting, int Running);
 
 /// <param name="WorkJson">As enqueued.</param>

@@ -17,11 +17,11 @@ public sealed record QueueEntry
     public LaneLimits? Limits { get; init; }
     /// <summary>Higher is claimed first, within its lane. -100 to 100.</summary>
     public int Priority { get; init; }
-    /// <summary>Not before this, by the database's clock. Null: after <see cref="Delay"/>.</summary>
+    /// <summary>Not before this, by the database's clock; one that is past means now. Null: after <see cref="Delay"/>.</summary>
     public DateTimeOffset? RunAt { get; init; }
     /// <summary>Not before this has passed since the insert, by the database's clock. Not negative.</summary>
     public TimeSpan Delay { get; init; }
-    /// <summary>Not begun within this since the insert, it ends as Expired. Null: never.</summary>
+    /// <summary>No attempt begun within this since the insert, it ends as Expired. Null: never.</summary>
     public TimeSpan? TimeToLive { get; init; }
     /// <summary>1 to 255 characters, or null.</summary>
     public string? IdempotencyKey { get; init; }
@@ -38,7 +38,12 @@ public sealed record QueueEntry
 /// <param name="Rate">Starts per period; a retry starts again.</param>
 public sealed record LaneLimits(int? MaxRunning, LaneRate? Rate);
 
-/// <summary>At most <paramref name="Starts"/> starts in any <paramref name="Period"/>, evenly refilled after a burst (the generic cell rate algorithm).</summary>
+/// <summary>
+/// <paramref name="Starts"/> starts at once after a rest, and then one each <paramref name="Period"/> / <paramref name="Starts"/> (the generic cell rate algorithm): as many
+/// per period in the long run.
+/// </summary>
+/// <param name="Starts">1 and more.</param>
+/// <param name="Period">A millisecond to 31 days.</param>
 public sealed record LaneRate(int Starts, TimeSpan Period);
 
 /// <summary>What became of an entry.</summary>
