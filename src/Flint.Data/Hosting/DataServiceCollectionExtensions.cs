@@ -2,6 +2,7 @@ using Flint.Data.Blobs;
 using Flint.Data.Catalog;
 using Flint.Data.Invocations;
 using Flint.Data.Postgres;
+using Flint.Data.Queue;
 using Flint.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -14,7 +15,7 @@ public static class DataServiceCollectionExtensions
 {
     /// <summary>
     /// Registers, as singletons: <see cref="IDatabase"/> (await its MigrateAsync before the rest is used), <see cref="ICatalogStore"/>, <see cref="IBlobStore"/>,
-    /// <see cref="IInvocationStore"/> and <see cref="InvocationJournal"/>. The provider must be disposed asynchronously, which writes what is buffered.
+    /// <see cref="IInvocationStore"/>, <see cref="IQueueStore"/> and <see cref="InvocationJournal"/>. The provider must be disposed asynchronously, which writes what is buffered.
     /// Throws <see cref="ArgumentException"/> with all problems of invalid options.
     /// </summary>
     public static IServiceCollection AddFlintData(this IServiceCollection services, DatabaseOptions options)
@@ -49,6 +50,7 @@ public static class DataServiceCollectionExtensions
         services.AddSingleton<IDatabase>(provider => provider.GetRequiredService<SqliteDatabase>());
         services.AddSingleton<ICatalogStore, SqliteCatalogStore>();
         services.AddSingleton<IInvocationStore, SqliteInvocationStore>();
+        services.AddSingleton<IQueueStore, SqliteQueueStore>();
         services.AddSingleton<IBlobStore>(provider => new FileBlobStore(options.DataPath, provider.GetRequiredService<TimeProvider>()));
     }
 

@@ -2,6 +2,7 @@ using Flint.Data.Hosting;
 using Flint.Data.Migrations;
 using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging;
+using SQLitePCL;
 
 namespace Flint.Data.Sqlite;
 
@@ -19,6 +20,13 @@ internal sealed class SqliteDatabase : IDatabase, IAsyncDisposable
     private volatile SqliteWriter? _writer;
     private SqliteCheckpointer? _checkpointer;
     private int _disposed;
+
+    static SqliteDatabase()
+    {
+        // SQLite's counting of its memory takes a lock for each allocation. Refused, and harmless, when something used the library before.
+        Batteries_V2.Init();
+        _ = raw.sqlite3_config(raw.SQLITE_CONFIG_MEMSTATUS, 0);
+    }
 
     public SqliteDatabase(DatabaseOptions options, TimeProvider time, ILoggerFactory loggers)
     {
@@ -117,9 +125,10 @@ internal sealed class SqliteDatabase : IDatabase, IAsyncDisposable
         }
 
         // FULL: a commit is on the disk when it is acknowledged. The checkpoint loop does what the automatic checkpoint would do inside a commit.
+        // The tables' checks are for other programs' writes: SQLite builds a table of a list of words for each row that it checks, and the stores check what they write.
         var connection = Open(ConnectionString(SqliteOpenMode.ReadWrite, pooling: false), """
             PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0;
-            PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;
+            PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA ignore_check_constraints = ON;
             """);
         _checkpointer = new SqliteCheckpointer(
             Path,

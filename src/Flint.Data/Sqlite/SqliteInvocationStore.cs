@@ -24,7 +24,7 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
     public async Task AppendAsync(IReadOnlyList<InvocationRow> rows, CancellationToken cancellationToken)
     {
         var storable = rows.Select(InvocationRules.Storable).ToList();
-        await database.Writer.RunAsync(scope => SqliteInvocationWriter.Append(scope, storable), cancellationToken);
+        await database.Writer.RunAsync(scope => SqliteInvocationWriter.Append(scope, storable), cancellationToken, repeatable: true);
     }
 
     public async Task<InvocationRow?> GetAsync(string tenantId, string id, CancellationToken cancellationToken)
@@ -89,7 +89,7 @@ internal sealed class SqliteInvocationStore(SqliteDatabase database) : IInvocati
             }
 
             var chunk = rows[from..to];
-            deleted += await database.Writer.RunAsync(scope => SqliteInvocationWriter.Delete(scope, tenant, chunk), cancellationToken);
+            deleted += await database.Writer.RunAsync(scope => SqliteInvocationWriter.Delete(scope, tenant, chunk), cancellationToken, repeatable: true);
             from = to;
         }
 

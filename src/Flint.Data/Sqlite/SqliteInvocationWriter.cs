@@ -19,11 +19,6 @@ internal static class SqliteInvocationWriter
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
         """;
 
-    private const string AddTotal = """
-        INSERT INTO invocation_totals (tenant_id, data_bytes) VALUES (?, ?)
-        ON CONFLICT (tenant_id) DO UPDATE SET data_bytes = data_bytes + excluded.data_bytes
-        """;
-
     private const string DeleteRow = $"DELETE FROM invocations WHERE tenant_id = ? AND id = ? AND {InvocationSql.Finished}";
     private const string DeleteData = "DELETE FROM invocation_data WHERE tenant_id = ? AND id = ?";
     private const string DeleteWork = "DELETE FROM invocation_work WHERE tenant_id = ? AND id = ? RETURNING tags";
@@ -37,7 +32,6 @@ internal static class SqliteInvocationWriter
         var insertData = scope.Statement(InsertData);
         Span<byte> id = stackalloc byte[16];
         var added = 0;
-        var totals = new Dictionary<string, long>(StringComparer.Ordinal);
         foreach (var row in rows)
         {
             Guid.ParseExact(row.Id, "D").TryWriteBytes(id, bigEndian: true, out _);
@@ -45,13 +39,8 @@ internal static class SqliteInvocationWriter
             {
                 InsertCold(insertData, row, id);
                 added++;
-                totals[row.TenantId] = totals.GetValueOrDefault(row.TenantId) + InvocationRules.DataBytes(row);
+                scope.AddToTotal(row.TenantId, InvocationRules.DataBytes(row));
             }
-        }
-
-        foreach (var (tenant, bytes) in totals)
-        {
-            AddToTotal(scope, tenant, bytes);
         }
 
         return added;
@@ -79,7 +68,7 @@ internal static class SqliteInvocationWriter
             }
         }
 
-        AddToTotal(scope, tenantId, -freed);
+        scope.AddToTotal(tenantId, -freed);
         return deleted;
     }
 
@@ -114,17 +103,6 @@ internal static class SqliteInvocationWriter
         deleteWork.Bind(2, id);
         using var rows = deleteWork.Rows();
         return rows.Next() ? TagText.Parse(rows.TextOrNull(0)) : null;
-    }
-
-    internal static void AddToTotal(SqliteWriteScope scope, string tenantId, long bytes)
-    {
-        if (bytes != 0)
-        {
-            var add = scope.Statement(AddTotal);
-            add.Bind(1, tenantId);
-            add.Bind(2, bytes);
-            add.Execute();
-        }
     }
 
     private static int Insert(SqliteStatement statement, InvocationRow row, ReadOnlySpan<byte> id)

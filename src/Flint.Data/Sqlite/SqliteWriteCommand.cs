@@ -10,6 +10,9 @@ internal abstract class SqliteWriteCommand
 
     public Exception? Failure { get; private set; }
 
+    /// <summary>It may be run again after it was rolled back.</summary>
+    public abstract bool Repeatable { get; }
+
     /// <summary>False when the caller has withdrawn it.</summary>
     public bool TryStart() => Interlocked.CompareExchange(ref _state, Started, Queued) == Queued;
 
@@ -24,12 +27,14 @@ internal abstract class SqliteWriteCommand
     protected bool TryWithdraw() => Interlocked.CompareExchange(ref _state, Withdrawn, Queued) == Queued;
 }
 
-internal sealed class SqliteWriteCommand<T>(Func<SqliteWriteScope, T> work) : SqliteWriteCommand
+internal sealed class SqliteWriteCommand<T>(Func<SqliteWriteScope, T> work, bool repeatable) : SqliteWriteCommand
 {
     private readonly TaskCompletionSource<T> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private T _result = default!;
 
     public Task<T> Task => _done.Task;
+
+    public override bool Repeatable => repeatable;
 
     public override void Run(SqliteWriteScope scope) => _result = work(scope);
 

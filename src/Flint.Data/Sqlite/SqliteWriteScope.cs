@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Data.Sqlite;
 
 namespace Flint.Data.Sqlite;
@@ -5,7 +6,14 @@ namespace Flint.Data.Sqlite;
 /// <summary>What a command has while it runs on the writer thread. It must not keep any of it.</summary>
 internal sealed class SqliteWriteScope(SqliteConnection connection) : IDisposable
 {
-    private readonly Dictionary<string, SqliteStatement> _statements = new(StringComparer.Ordinal);
+    private const string AddTotal = """
+        INSERT INTO invocation_totals (tenant_id, data_bytes) VALUES (?, ?)
+        ON CONFLICT (tenant_id) DO UPDATE SET data_bytes = data_bytes + excluded.data_bytes
+        """;
+
+    // By reference: texts are constants.
+    private readonly Dictionary<string, SqliteStatement> _statements = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<string, long> _totals = new(StringComparer.Ordinal);
 
     public SqliteConnection Connection { get; } = connection;
 
@@ -23,6 +31,29 @@ internal sealed class SqliteWriteScope(SqliteConnection connection) : IDisposabl
 
         return statement;
     }
+
+    /// <summary>Adds to what a tenant's history takes; written once for all commands that go together.</summary>
+    public void AddToTotal(string tenantId, long bytes) => CollectionsMarshal.GetValueRefOrAddDefault(_totals, tenantId, out _) += bytes;
+
+    /// <summary>Writes what was added since the last time.</summary>
+    public void WriteTotals()
+    {
+        foreach (var (tenantId, bytes) in _totals)
+        {
+            if (bytes != 0)
+            {
+                var add = Statement(AddTotal);
+                add.Bind(1, tenantId);
+                add.Bind(2, bytes);
+                add.Execute();
+            }
+        }
+
+        _totals.Clear();
+    }
+
+    /// <summary>What was added is rolled back.</summary>
+    public void ForgetTotals() => _totals.Clear();
 
     public void Dispose()
     {

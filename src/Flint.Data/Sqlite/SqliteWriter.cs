@@ -6,7 +6,8 @@ namespace Flint.Data.Sqlite;
 
 /// <summary>
 /// The one writer of a SQLite database: a thread of its own that takes commands from a bounded queue and runs those that wait together
-/// in one BEGIN IMMEDIATE, each within a savepoint, so that one that fails is rolled back alone. Callers are answered after the commit.
+/// in one BEGIN IMMEDIATE. One that fails is rolled back alone: by its savepoint, or, among commands that may be run twice, by running the others again.
+/// Callers are answered after the commit.
 /// </summary>
 internal sealed class SqliteWriter : IAsyncDisposable
 {
@@ -24,6 +25,9 @@ internal sealed class SqliteWriter : IAsyncDisposable
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<SqliteWriteCommand> _batch = [];
 
+    // A savepoint copies each page that is changed within it: commands that may be run twice do without, until one of their batch fails.
+    private bool _savepoints;
+
     /// <param name="connection">An open connection that only this writer uses from now on.</param>
     /// <param name="path">The database's file, for messages.</param>
     /// <param name="time">Measures batches.</param>
@@ -39,9 +43,12 @@ internal sealed class SqliteWriter : IAsyncDisposable
     /// Runs <paramref name="work"/> on the writer and completes after its commit. Cancelling withdraws a command that waits; one that runs is
     /// waited for. Throws <see cref="ObjectDisposedException"/> after disposal.
     /// </summary>
-    public async Task<T> RunAsync<T>(Func<SqliteWriteScope, T> work, CancellationToken cancellationToken)
+    /// <param name="work">Runs on the writer's thread.</param>
+    /// <param name="cancellationToken">Withdraws it.</param>
+    /// <param name="repeatable">The work may be run again after it was rolled back: it changes nothing outside the database that matters.</param>
+    public async Task<T> RunAsync<T>(Func<SqliteWriteScope, T> work, CancellationToken cancellationToken, bool repeatable = false)
     {
-        var command = new SqliteWriteCommand<T>(work);
+        var command = new SqliteWriteCommand<T>(work, repeatable);
         await using var registration = cancellationToken.UnsafeRegister(
             static (state, token) => ((SqliteWriteCommand<T>)state!).Withdraw(token), command);
         try
@@ -100,16 +107,11 @@ internal sealed class SqliteWriter : IAsyncDisposable
 
         try
         {
-            using var transaction = _scope.Connection.BeginTransaction(deferred: false);
-            _scope.Transaction = transaction;
-            var started = _time.GetTimestamp();
-            do
+            if (!RunTransaction(again: false))
             {
-                RunOne(_batch[^1]);
+                RunTransaction(again: true);
             }
-            while (_batch.Count < BatchLimit && _time.GetElapsedTime(started) < BatchTime && TakeNext());
 
-            transaction.Commit();
             SettleAll(null);
         }
         catch (Exception exception)
@@ -121,6 +123,33 @@ internal sealed class SqliteWriter : IAsyncDisposable
         {
             _scope.Transaction = null;
         }
+    }
+
+    /// <summary>Runs the batch and commits it; false when a command without a savepoint failed, and all is rolled back.</summary>
+    /// <param name="again">The batch's commands were run before; each gets a savepoint, and no further ones are taken.</param>
+    private bool RunTransaction(bool again)
+    {
+        using var transaction = _scope.Connection.BeginTransaction(deferred: false);
+        _scope.Transaction = transaction;
+        _scope.ForgetTotals();
+        _savepoints = again;
+        var started = _time.GetTimestamp();
+        for (var i = 0; i < _batch.Count; i++)
+        {
+            if (!RunOne(_batch[i]))
+            {
+                return false;
+            }
+
+            if (!again && i == _batch.Count - 1 && _batch.Count < BatchLimit && _time.GetElapsedTime(started) < BatchTime)
+            {
+                TakeNext();
+            }
+        }
+
+        _scope.WriteTotals();
+        transaction.Commit();
+        return true;
     }
 
     private bool TakeNext()
@@ -137,17 +166,39 @@ internal sealed class SqliteWriter : IAsyncDisposable
         return false;
     }
 
-    /// <summary>Throws only when the transaction is gone, and with it the work of the whole batch.</summary>
-    private void RunOne(SqliteWriteCommand command)
+    /// <summary>False when it failed and had no savepoint. Throws only when the transaction is gone, and with it the work of the whole batch.</summary>
+    private bool RunOne(SqliteWriteCommand command)
     {
+        if (!_savepoints && command.Repeatable)
+        {
+            try
+            {
+                command.Run(_scope);
+                return true;
+            }
+            catch (Exception)
+            {
+                // With a savepoint it fails again, alone.
+                return false;
+            }
+        }
+
+        if (!_savepoints)
+        {
+            _savepoints = true;
+            _scope.WriteTotals();
+        }
+
         _scope.Statement("SAVEPOINT command").Execute();
         try
         {
             command.Run(_scope);
+            _scope.WriteTotals();
         }
         catch (Exception exception)
         {
             command.Fail(SqliteFault.Translate(exception, _path));
+            _scope.ForgetTotals();
             if (raw.sqlite3_get_autocommit(_scope.Connection.Handle!) != 0)
             {
                 throw;
@@ -157,6 +208,7 @@ internal sealed class SqliteWriter : IAsyncDisposable
         }
 
         _scope.Statement("RELEASE command").Execute();
+        return true;
     }
 
     private void SettleAll(Exception? failure)
