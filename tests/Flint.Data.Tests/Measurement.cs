@@ -6,8 +6,8 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Flint.Data.Tests;
 
 /// <summary>
-/// <c>Flint.Data.Tests --measure [sqlite|postgres|recording] [seconds]</c>: history rows per second through the journal, 1 KB of payload and result each,
-/// and the memory that took. No test: it prints.
+/// <c>Flint.Data.Tests --measure [sqlite|postgres|recording|queue] [seconds]</c>: history rows per second through the journal, 1 KB of payload and result each,
+/// and the memory that took; or what an item costs in the queue. No test: it prints.
 /// </summary>
 internal static class Measurement
 {
@@ -21,6 +21,11 @@ internal static class Measurement
         {
             await using var store = await TestStore.OpenAsync(new() { DataPath = directory.Path });
             await RecordingCostAsync(store);
+        }
+        else if (args is ["queue", ..])
+        {
+            await using var store = await TestStore.OpenAsync(new() { DataPath = directory.Path });
+            await QueueMeasurement.RunAsync(store, seconds);
         }
         else if (args is ["postgres", ..])
         {

@@ -2,6 +2,7 @@ using Flint.Data.Blobs;
 using Flint.Data.Catalog;
 using Flint.Data.Hosting;
 using Flint.Data.Invocations;
+using Flint.Data.Queue;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Flint.Data.Tests;
@@ -20,6 +21,8 @@ internal sealed class TestStore : IAsyncDisposable
     public IBlobStore Blobs => _services.GetRequiredService<IBlobStore>();
 
     public IInvocationStore Invocations => _services.GetRequiredService<IInvocationStore>();
+
+    public IQueueStore Queue => _services.GetRequiredService<IQueueStore>();
 
     public InvocationJournal Journal => _services.GetRequiredService<InvocationJournal>();
 

@@ -40,3 +40,17 @@ public sealed class SqliteBlobTests : BlobConformance
 {
     protected override Task<DatabaseOptions> OptionsAsync() => Task.FromResult(new DatabaseOptions { DataPath = Directory.File("data") });
 }
+
+public sealed class SqliteQueueTests : QueueConformance
+{
+    protected override string Past => "1";
+
+    protected override Task<DatabaseOptions> OptionsAsync() => Task.FromResult(new DatabaseOptions { DataPath = Directory.File("data") });
+
+    protected override async Task<DbConnection> ConnectAsync()
+    {
+        var connection = new SqliteConnection($"Data Source={Directory.File("data")}/flint.db;Pooling=False");
+        await connection.OpenAsync();
+        return connection;
+    }
+}
