@@ -80,6 +80,8 @@ internal sealed class ClaimRound(int places, int number)
     {
         var tenants = _walked.GroupBy(lane => lane.Turn).OrderBy(tenant => tenant.Key).Select(tenant => tenant.OrderBy(lane => lane.Step).ToList()).ToList();
         var having = tenants.FindAll(tenant => tenant.Exists(lane => lane.Claimable));
+        // Those where nothing may start are passed: what may is behind them.
+        _lastLanes.AddRange(tenants.Except(having).Select(tenant => (tenant[0].Tenant, tenant[^1].Lane)));
         foreach (var (tenant, portion) in having.Zip(Parts(places, having.Count)))
         {
             ShareLanes(tenant, portion);
