@@ -24,4 +24,19 @@ internal static partial class DatabaseLog
 
     [LoggerMessage(3006, LogLevel.Warning, "The connection to PostgreSQL broke; trying again (attempt {Attempt})")]
     public static partial void Reconnecting(ILogger logger, Exception exception, int attempt);
+
+    [LoggerMessage(3008, LogLevel.Debug, "PostgreSQL undid a transaction that conflicted with another; trying again (attempt {Attempt})")]
+    public static partial void Conflict(ILogger logger, Exception exception, int attempt);
+
+    [LoggerMessage(3012, LogLevel.Warning, "The queue's table could not be vacuumed; claims slow down until PostgreSQL's own vacuum comes")]
+    public static partial void VacuumFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(3009, LogLevel.Warning, "Notices between servers do not work; polling takes over: {Problem}")]
+    public static partial void NoticesFailed(ILogger logger, string problem);
+
+    [LoggerMessage(3010, LogLevel.Information, "Notices between servers work")]
+    public static partial void NoticesWork(ILogger logger);
+
+    [LoggerMessage(3011, LogLevel.Warning, "A notice could not be sent; other servers find out by polling")]
+    public static partial void NoticeNotSent(ILogger logger, Exception exception);
 }

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace Flint.Data.Tests;
 
 /// <summary>
-/// <c>Flint.Data.Tests --measure [sqlite|postgres|recording|queue] [seconds]</c>: history rows per second through the journal, 1 KB of payload and result each,
+/// <c>Flint.Data.Tests --measure [sqlite|postgres|recording|queue|queue-postgres] [seconds]</c>: history rows per second through the journal, 1 KB of payload and result each,
 /// and the memory that took; or what an item costs in the queue. No test: it prints.
 /// </summary>
 internal static class Measurement
@@ -26,6 +26,15 @@ internal static class Measurement
         {
             await using var store = await TestStore.OpenAsync(new() { DataPath = directory.Path });
             await QueueMeasurement.RunAsync(store, seconds);
+        }
+        else if (args is ["queue-postgres", _, var existing])
+        {
+            await PostgresQueueMeasurement.RunAsync(new() { DataPath = directory.Path, ConnectionString = existing }, seconds);
+        }
+        else if (args is ["queue-postgres", ..])
+        {
+            await using var server = await PostgresServer.StartNewAsync(PostgresServer.FindBin()!);
+            await PostgresQueueMeasurement.RunAsync(new() { DataPath = directory.Path, ConnectionString = await server.CreateDatabaseAsync() }, seconds);
         }
         else if (args is ["postgres", ..])
         {

@@ -28,9 +28,11 @@ internal sealed class TestStore : IAsyncDisposable
 
     public T Get<T>() where T : notnull => _services.GetRequiredService<T>();
 
-    public static async Task<TestStore> OpenAsync(DatabaseOptions options)
+    public static async Task<TestStore> OpenAsync(DatabaseOptions options, Action<IServiceCollection>? configure = null)
     {
-        var store = new TestStore(new ServiceCollection().AddFlintData(options).BuildServiceProvider());
+        var services = new ServiceCollection();
+        configure?.Invoke(services);
+        var store = new TestStore(services.AddFlintData(options).BuildServiceProvider());
         try
         {
             await store.Database.MigrateAsync(CancellationToken.None);

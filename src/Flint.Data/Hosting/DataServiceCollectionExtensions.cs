@@ -15,7 +15,8 @@ public static class DataServiceCollectionExtensions
 {
     /// <summary>
     /// Registers, as singletons: <see cref="IDatabase"/> (await its MigrateAsync before the rest is used), <see cref="ICatalogStore"/>, <see cref="IBlobStore"/>,
-    /// <see cref="IInvocationStore"/>, <see cref="IQueueStore"/> and <see cref="InvocationJournal"/>. The provider must be disposed asynchronously, which writes what is buffered.
+    /// <see cref="IInvocationStore"/>, <see cref="IQueueStore"/>, <see cref="QueueNotices"/> and <see cref="InvocationJournal"/>. The provider must be disposed asynchronously, which
+    /// writes what is buffered.
     /// Throws <see cref="ArgumentException"/> with all problems of invalid options.
     /// </summary>
     public static IServiceCollection AddFlintData(this IServiceCollection services, DatabaseOptions options)
@@ -51,6 +52,7 @@ public static class DataServiceCollectionExtensions
         services.AddSingleton<ICatalogStore, SqliteCatalogStore>();
         services.AddSingleton<IInvocationStore, SqliteInvocationStore>();
         services.AddSingleton<IQueueStore, SqliteQueueStore>();
+        services.AddSingleton<QueueNotices>();
         services.AddSingleton<IBlobStore>(provider => new FileBlobStore(options.DataPath, provider.GetRequiredService<TimeProvider>()));
     }
 
@@ -60,6 +62,13 @@ public static class DataServiceCollectionExtensions
         services.AddSingleton<IDatabase>(provider => provider.GetRequiredService<PostgresDatabase>());
         services.AddSingleton<ICatalogStore, PostgresCatalogStore>();
         services.AddSingleton<IInvocationStore, PostgresInvocationStore>();
+        services.AddSingleton<IQueueStore>(provider => new PostgresQueueStore(
+            provider.GetRequiredService<PostgresDatabase>(), provider.GetRequiredService<TimeProvider>(), Loggers(provider)));
+        services.TryAddSingleton(new PostgresNoticeOptions());
+        services.AddSingleton(provider => new PostgresNotices(
+            provider.GetRequiredService<PostgresDatabase>(), options, provider.GetRequiredService<PostgresNoticeOptions>(),
+            provider.GetRequiredService<TimeProvider>(), Loggers(provider)));
+        services.AddSingleton(provider => provider.GetRequiredService<PostgresNotices>().Hub);
         services.AddSingleton<IBlobStore, PostgresBlobStore>();
     }
 

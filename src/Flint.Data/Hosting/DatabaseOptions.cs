@@ -9,6 +9,12 @@ public sealed class DatabaseOptions
     /// </summary>
     public string ConnectionString { get; init; } = "";
 
+    /// <summary>
+    /// <c>Flint:Database:ListenConnectionString</c>. Where notices of other servers are heard, on one lasting connection. Empty (the default): <see cref="ConnectionString"/>. Needed
+    /// where that one leads through a pooler that does not pool by session (PgBouncer's transaction mode): name the primary itself, the same database.
+    /// </summary>
+    public string ListenConnectionString { get; init; } = "";
+
     /// <summary><c>Flint:DataPath</c>. The directory of the SQLite file and the code packages; made with mode 0700 when missing. Default <c>./data</c>.</summary>
     public string DataPath { get; init; } = "./data";
 
@@ -61,9 +67,21 @@ public sealed class DatabaseOptions
             problems.Add("Flint:DataPath holds a NUL character.");
         }
 
-        if (UsesPostgres && ConnectionStringProblem() is { } problem)
+        if (UsesPostgres && ConnectionStringProblem("ConnectionString", ConnectionString, "SQLite") is { } problem)
         {
             problems.Add(problem);
+        }
+
+        if (!string.IsNullOrWhiteSpace(ListenConnectionString))
+        {
+            if (!UsesPostgres)
+            {
+                problems.Add("Flint:Database:ListenConnectionString is set, but Flint:Database:ConnectionString is empty: SQLite needs neither.");
+            }
+            else if (ConnectionStringProblem("ListenConnectionString", ListenConnectionString, "Flint:Database:ConnectionString") is { } listen)
+            {
+                problems.Add(listen);
+            }
         }
 
         Range(problems, "BusyTimeoutMs", BusyTimeoutMs, 0, 600_000);
@@ -83,18 +101,18 @@ public sealed class DatabaseOptions
         }
     }
 
-    private string? ConnectionStringProblem()
+    private static string? ConnectionStringProblem(string name, string value, string whenEmpty)
     {
         try
         {
-            return string.IsNullOrEmpty(new Npgsql.NpgsqlConnectionStringBuilder(ConnectionString).Host)
-                ? "Flint:Database:ConnectionString names no Host; it must be a PostgreSQL connection string, or empty for SQLite."
+            return string.IsNullOrEmpty(new Npgsql.NpgsqlConnectionStringBuilder(value).Host)
+                ? $"Flint:Database:{name} names no Host; it must be a PostgreSQL connection string, or empty for {whenEmpty}."
                 : null;
         }
         catch (Exception exception) when (exception is ArgumentException or FormatException or KeyNotFoundException)
         {
             // The exception's text may quote a password.
-            return "Flint:Database:ConnectionString is not a PostgreSQL connection string (Host=...;Database=...;Username=...); empty means SQLite.";
+            return $"Flint:Database:{name} is not a PostgreSQL connection string (Host=...;Database=...;Username=...); empty means {whenEmpty}.";
         }
     }
 }

@@ -1,7 +1,7 @@
-using System.Runtime.InteropServices;
 using Flint.Data.Invocations;
 using Npgsql;
 using NpgsqlTypes;
+using static Flint.Data.Postgres.PostgresParameters;
 
 namespace Flint.Data.Postgres;
 
@@ -42,65 +42,41 @@ internal static class PostgresAppend
 
     private static void AddHot(NpgsqlParameterCollection parameters, List<InvocationRow> rows)
     {
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.TenantId);
-        Add(parameters, NpgsqlDbType.Uuid, rows, row => Guid.ParseExact(row.Id, "D"));
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.Status);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.Mode);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.FunctionId);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.FunctionName);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.Version);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.Qualifier);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.ErrorType);
-        Add(parameters, NpgsqlDbType.TimestampTz, rows, row => Time(row.CreatedAt));
-        Add(parameters, NpgsqlDbType.TimestampTz, rows, row => row.StartedAt is { } time ? Time(time) : (DateTime?)null);
-        Add(parameters, NpgsqlDbType.TimestampTz, rows, row => row.CompletedAt is { } time ? Time(time) : (DateTime?)null);
-        Add(parameters, NpgsqlDbType.Double, rows, row => row.DurationMs);
-        Add(parameters, NpgsqlDbType.Double, rows, row => row.InitDurationMs);
-        Add(parameters, NpgsqlDbType.Bigint, rows, row => row.BilledMs);
-        Add(parameters, NpgsqlDbType.Integer, rows, row => row.MemoryMb);
-        Add(parameters, NpgsqlDbType.Bigint, rows, row => row.PeakMemoryBytes);
-        Add(parameters, NpgsqlDbType.Boolean, rows, row => row.ColdStart);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.Engine);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.SandboxId);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.Unenforced);
-        Add(parameters, NpgsqlDbType.Bigint, rows, InvocationRules.DataBytes);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.StartMode);
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.StartReason);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.TenantId);
+        parameters.Column(NpgsqlDbType.Uuid, rows, row => Guid.ParseExact(row.Id, "D"));
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.Status);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.Mode);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.FunctionId);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.FunctionName);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.Version);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.Qualifier);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.ErrorType);
+        parameters.Column(NpgsqlDbType.TimestampTz, rows, row => Time(row.CreatedAt));
+        parameters.Column(NpgsqlDbType.TimestampTz, rows, row => Time(row.StartedAt));
+        parameters.Column(NpgsqlDbType.TimestampTz, rows, row => Time(row.CompletedAt));
+        parameters.Column(NpgsqlDbType.Double, rows, row => row.DurationMs);
+        parameters.Column(NpgsqlDbType.Double, rows, row => row.InitDurationMs);
+        parameters.Column(NpgsqlDbType.Bigint, rows, row => row.BilledMs);
+        parameters.Column(NpgsqlDbType.Integer, rows, row => row.MemoryMb);
+        parameters.Column(NpgsqlDbType.Bigint, rows, row => row.PeakMemoryBytes);
+        parameters.Column(NpgsqlDbType.Boolean, rows, row => row.ColdStart);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.Engine);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.SandboxId);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.Unenforced);
+        parameters.Column(NpgsqlDbType.Bigint, rows, InvocationRules.DataBytes);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.StartMode);
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.StartReason);
     }
 
     private static void AddCold(NpgsqlParameterCollection parameters, List<InvocationRow> rows)
     {
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.TenantId);
-        Add(parameters, NpgsqlDbType.Uuid, rows, row => Guid.ParseExact(row.Id, "D"));
-        Add(parameters, NpgsqlDbType.Text, rows, row => row.ErrorJson);
-        Add(parameters, NpgsqlDbType.Bigint, rows, row => row.LogDroppedLines);
-        Add(parameters, NpgsqlDbType.Bigint, rows, row => row.LogDroppedBytes);
-        Add(parameters, NpgsqlDbType.Bytea, rows, row => Bytes(row.Payload));
-        Add(parameters, NpgsqlDbType.Bytea, rows, row => Bytes(row.Result));
-        Add(parameters, NpgsqlDbType.Bytea, rows, row => Bytes(row.Log));
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.TenantId);
+        parameters.Column(NpgsqlDbType.Uuid, rows, row => Guid.ParseExact(row.Id, "D"));
+        parameters.Column(NpgsqlDbType.Text, rows, row => row.ErrorJson);
+        parameters.Column(NpgsqlDbType.Bigint, rows, row => row.LogDroppedLines);
+        parameters.Column(NpgsqlDbType.Bigint, rows, row => row.LogDroppedBytes);
+        parameters.Column(NpgsqlDbType.Bytea, rows, row => Bytes(row.Payload));
+        parameters.Column(NpgsqlDbType.Bytea, rows, row => Bytes(row.Result));
+        parameters.Column(NpgsqlDbType.Bytea, rows, row => Bytes(row.Log));
     }
-
-    private static void Add<T>(NpgsqlParameterCollection parameters, NpgsqlDbType type, List<InvocationRow> rows, Func<InvocationRow, T> value)
-    {
-        var column = new T[rows.Count];
-        for (var i = 0; i < column.Length; i++)
-        {
-            column[i] = value(rows[i]);
-        }
-
-        parameters.Add(new NpgsqlParameter<T[]> { NpgsqlDbType = NpgsqlDbType.Array | type, TypedValue = column });
-    }
-
-    private static byte[]? Bytes(ReadOnlyMemory<byte>? memory)
-    {
-        if (memory is not { } bytes)
-        {
-            return null;
-        }
-
-        return MemoryMarshal.TryGetArray(bytes, out var segment) && segment.Array is { } array && array.Length == bytes.Length ? array : bytes.ToArray();
-    }
-
-    /// <summary>Whole milliseconds, as the other provider keeps.</summary>
-    private static DateTime Time(DateTimeOffset time) => DateTimeOffset.FromUnixTimeMilliseconds(time.ToUnixTimeMilliseconds()).UtcDateTime;
 }

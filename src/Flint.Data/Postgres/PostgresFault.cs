@@ -12,11 +12,15 @@ internal static class PostgresFault
     {
         PostgresException postgres => postgres.SqlState is PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown
             or PostgresErrorCodes.CannotConnectNow or PostgresErrorCodes.ConnectionException or PostgresErrorCodes.ConnectionFailure
-            or PostgresErrorCodes.ConnectionDoesNotExist,
+            or PostgresErrorCodes.ConnectionDoesNotExist or PostgresErrorCodes.IdleSessionTimeout,
         { InnerException: TimeoutException } => false,
         { InnerException: IOException or System.Net.Sockets.SocketException } => true,
         _ => false,
     };
+
+    /// <summary>True when the server has undone the transaction for the sake of another: it may do better the next time.</summary>
+    public static bool IsConflict(Exception exception) =>
+        Find(exception) is PostgresException { SqlState: PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure };
 
     /// <param name="database">Host and database, for messages; never the connection string, which may hold a password.</param>
     public static Exception Translate(Exception exception, string database)
@@ -24,6 +28,12 @@ internal static class PostgresFault
         if (Find(exception) is not { } npgsql)
         {
             return exception;
+        }
+
+        if (npgsql is { InnerException: TimeoutException } && npgsql.Message.Contains("pool has been exhausted", StringComparison.Ordinal))
+        {
+            return new DatabaseException(
+                $"{database}: all connections of the pool are in use, and none was free in time; raise Maximum Pool Size or Timeout in Flint:Database:ConnectionString.", exception);
         }
 
         if (npgsql is not PostgresException postgres)

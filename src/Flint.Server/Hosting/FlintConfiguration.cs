@@ -25,7 +25,7 @@ internal sealed class FlintConfiguration
     public ServerRoles Roles => ServerRoles.Of(Flint.Roles);
 
     /// <summary>Values that are never shown.</summary>
-    public static IReadOnlySet<string> Secrets { get; } = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Flint:Database:ConnectionString" };
+    public static IReadOnlySet<string> Secrets { get; } = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Flint:Database:ConnectionString", "Flint:Database:ListenConnectionString" };
 
     /// <summary>The option objects by section; what <c>docs/configuration.md</c> lists, in this order.</summary>
     public IReadOnlyDictionary<string, object> Sections => new Dictionary<string, object>(StringComparer.Ordinal)

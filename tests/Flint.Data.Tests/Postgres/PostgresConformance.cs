@@ -50,6 +50,22 @@ public sealed class PostgresBlobTests(PostgresFixture server) : BlobConformance
     protected override Task<DatabaseOptions> OptionsAsync() => _target.OptionsAsync(Directory);
 }
 
+public sealed class PostgresQueueTests(PostgresFixture server) : QueueConformance
+{
+    private readonly PostgresTarget _target = new(server);
+
+    protected override string Past => "'2000-01-01'";
+
+    protected override Task<DatabaseOptions> OptionsAsync() => _target.OptionsAsync(Directory);
+
+    protected override async Task<DbConnection> ConnectAsync()
+    {
+        var connection = new NpgsqlConnection((await _target.OptionsAsync(Directory)).ConnectionString + ";Pooling=false");
+        await connection.OpenAsync();
+        return connection;
+    }
+}
+
 /// <summary>One test's database: created at the first use, the same afterwards.</summary>
 internal sealed class PostgresTarget(PostgresFixture server)
 {
