@@ -6,7 +6,7 @@ namespace Flint.Server.Services;
 public sealed class HistoryOptions
 {
     /// <summary>Which events are kept with their records: <c>None</c>, <c>Failed</c> (of invocations that did not complete) or <c>All</c>.</summary>
-    /// <remarks>Events of failures are what one wants to run again; the others are mostly cost.</remarks>
+    /// <remarks>Events of failures are what one wants to run again; the others are mostly cost. Jobs keep their arguments in any case, as they keep their code.</remarks>
     public PayloadMode PayloadMode { get; set; } = PayloadMode.Failed;
 
     /// <summary>Events larger than this many bytes are not kept.</summary>

@@ -175,7 +175,7 @@ internal static class JobRecords
     private static void WriteTimes(Utf8JsonWriter json, InvocationRow row)
     {
         RecordWriter.WriteTime(json, "createdAt"u8, row.CreatedAt);
-        RecordWriter.WriteTime(json, "runAt"u8, row.RunAt);
+        RecordWriter.WriteTime(json, "runAt"u8, row.Status == "PENDING" ? row.RunAt : null);
         RecordWriter.WriteTime(json, "startedAt"u8, row.StartedAt);
         RecordWriter.WriteTime(json, "completedAt"u8, row.CompletedAt);
         if (row.DurationMs is { } duration)

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Flint.Data.Queue;
 using Flint.Runtime.Invocation;
+using Flint.Server.Queue.Jobs;
 using Flint.Server.Services;
 
 namespace Flint.Server.Queue.Workers;
@@ -151,7 +152,11 @@ internal sealed partial class JobExecutor : IDisposable
     {
         var item = running.Item;
         var row = _rows.Make(item, attempt.Spec, attempt.Outcome);
-        var finished = new Settlement.Finished(item.LeaseNo, row, notes.With(item.Attempt, attempt.Outcome, _settings.Name, ran: true)) { KeepPayload = _rows.KeepsPayload(row.Status, item.Payload?.Length ?? 0) };
+        var finished = new Settlement.Finished(item.LeaseNo, row, notes.With(item.Attempt, attempt.Outcome, _settings.Name, ran: true))
+        {
+            // A job's arguments are part of it, as its code is: they are shown with it, and it is run again with them.
+            KeepPayload = item.Mode == JobRules.Mode || _rows.KeepsPayload(row.Status, item.Payload?.Length ?? 0),
+        };
         return work is null ? finished : await _followUp(finished, item, work, running.Aborting);
     }
 

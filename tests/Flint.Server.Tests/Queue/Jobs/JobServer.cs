@@ -5,7 +5,6 @@ using Flint.Data.Queue;
 using Flint.Server.Queue;
 using Flint.Server.Queue.Workers;
 using Flint.TestKit.Time;
-using Microsoft.Extensions.DependencyInjection;
 
 namespace Flint.Server.Tests.Queue.Jobs;
 
