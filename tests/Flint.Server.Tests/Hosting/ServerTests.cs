@@ -169,7 +169,7 @@ public sealed class ServerTests
         {
             var ready = await (await server.GetAsync("/health/ready")).ReadAsync();
             ready.Text("status").ShouldBe("ready");
-            ready.GetProperty("checks").EnumerateArray().Select(check => check.Text("name")).ShouldBe(["store", "engine:native", "invocations", "history", "sandboxes", "loop:history-pruner", "loop:code-pruner", "loop:sandbox-janitor", "loop:idle-freezer", "loop:idle-pruner"], ignoreOrder: true);
+            ready.GetProperty("checks").EnumerateArray().Select(check => check.Text("name")).ShouldBe(["store", "engine:native", "invocations", "history", "sandboxes", "loop:history-pruner", "loop:code-pruner", "loop:schedule-ticker", "loop:worker-lease", "loop:job-producer", "loop:job-completer", "loop:rescuer", "loop:expirer", "loop:queue-tidier", "loop:job-code", "loop:sandbox-janitor", "loop:idle-freezer", "loop:idle-pruner"], ignoreOrder: true);
             (await (await server.GetAsync("/api/runtimes")).ReadAsync()).GetProperty("runtimes").EnumerateArray()
                 .Select(runtime => $"{runtime.Text("name")}={runtime.GetProperty("aliases")[0]}").ShouldBe(["nodejs20=javascript", "python3.11=python"]);
         }
@@ -220,6 +220,26 @@ public sealed class ServerTests
     [InlineData("http://localhost:9000;http://[::1]:9000")]
     [InlineData("")]
     public void Loopback_addresses_are_taken(string urls) => Read(("urls", urls), ("Flint:Http:AllowedHosts:0", "flint.test")).Flint.Http.AllowedHosts.ShouldBe(["flint.test"]);
+
+    [Theory]
+    [InlineData("api", "", "Flint:Roles")]
+    [InlineData("boss", "", "Flint:Roles")]
+    [InlineData(",", "", "Flint:Roles")]
+    [InlineData("api", "Host=db", null)]
+    [InlineData("worker", "", null)]
+    [InlineData("worker,api", "", null)]
+    public void Roles_that_could_do_nothing_are_refused(string roles, string database, string? problem)
+    {
+        (string Key, string? Value)[] settings = [("Flint:Roles", roles), ("Flint:Database:ConnectionString", database)];
+        if (problem is null)
+        {
+            Read(settings).Roles.HasWorker.ShouldBe(roles != "api");
+        }
+        else
+        {
+            Should.Throw<ConfigurationException>(() => Read(settings)).Problems.Single().ShouldContain(problem);
+        }
+    }
 
     [Theory]
     [InlineData("http://*:8000")]
