@@ -5,6 +5,7 @@ using Flint.Data.Queue;
 using Flint.Server.Queue;
 using Flint.Server.Queue.Workers;
 using Flint.TestKit.Time;
+using QueueNotices = Flint.Server.Queue.QueueNotices;
 
 namespace Flint.Server.Tests.Queue.Jobs;
 

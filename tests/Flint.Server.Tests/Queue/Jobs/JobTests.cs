@@ -2,6 +2,7 @@ using System.Net;
 using System.Text.Json;
 using Flint.Data.Queue;
 using Flint.Server.Queue;
+using QueueNotices = Flint.Server.Queue.QueueNotices;
 
 namespace Flint.Server.Tests.Queue.Jobs;
 
